@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * @file grpc.h
+ * @brief gRPC over HTTP/2 (nghttp2, protobuf-c) on a loop: server and client. grpc.io "gRPC over HTTP2", RFC 9113.
+ *
+ * Unary and server-streaming calls. Deadlines (grpc-timeout) become the context's deadline and are passed on; expired ones are not
+ * started. Messages are limited in size. Drain sends GOAWAY and lets running calls end.
+ */
+#ifndef CH_GRPC_H
+#define CH_GRPC_H
+
+#include "ch/obs.h"
+#include "ch/run.h"
+
+#include <protobuf-c/protobuf-c.h>
+
+#define CH_GRPC_MESSAGE_MAX (4 * 1024 * 1024)
+
+struct ch_call;
+/** Runs on a fiber. `out` is an initialised message: point its fields at arena memory; it is packed after CH_OK. */
+typedef enum ch_err ch_rpc_fn(struct ch_call *call, const void *in, void *out);
+
+/** One method: the row that server and client share. */
+struct ch_rpc {
+    const char *path; /**< "/catalog.v1.CatalogService/Reserve" */
+    const ProtobufCMessageDescriptor *input, *output;
+    unsigned scope;    /**< server: who may call (enum ch_scope bits, any of them; 0: anyone) */
+    ch_rpc_fn *handle; /**< server only */
+    bool is_stream;    /**< server-streaming: send with ch_call_send_wait, return the status */
+};
+#define CH_RPC(path_, scope_, handle_, in_, out_) {.path = (path_), .input = &in_##__descriptor, .output = &out_##__descriptor, .scope = (scope_), .handle = (handle_)}
+#define CH_RPC_STREAM(path_, scope_, handle_, in_, out_)                                                                                   \
+    {.path = (path_), .input = &in_##__descriptor, .output = &out_##__descriptor, .scope = (scope_), .handle = (handle_), .is_stream = true}
+
+/** A call being served. */
+struct ch_call {
+    struct ch_ctx ctx; /**< first: handlers pass &call->ctx on */
+    const struct ch_rpc *rpc;
+    struct ch_str authorization; /**< metadata "authorization", data NULL when absent */
+    struct ch_str traceparent;
+    struct ch_grpc_stream *stream;
+};
+struct ch_str ch_call_metadata(const struct ch_call *call, const char *name); /**< first value; data NULL when absent */
+CH_MUST_CHECK enum ch_err ch_call_send_wait(struct ch_call *call, const ProtobufCMessage *message);
+
+struct ch_grpc_server_options {
+    const struct ch_rpc *const *tables; /**< NULL-terminated list of tables, each ends with a zeroed row */
+    /** Called on the call's fiber before its handler: identity, scope, metrics. A failure becomes the status. */
+    enum ch_err (*before)(struct ch_call *call, void *arg);
+    void (*after)(struct ch_call *call, enum ch_err result, void *arg);
+    void *arg;
+    int64_t default_timeout_ns; /**< when the caller states none */
+    size_t connections_max, streams_max;
+};
+struct ch_grpc_server;
+CH_MUST_CHECK enum ch_err ch_grpc_server_new(struct ch_loop *loop, const char *address, int port, const struct ch_grpc_server_options *options,
+                                             struct ch_grpc_server **ret_server);
+int ch_grpc_server_port(const struct ch_grpc_server *server);
+void ch_grpc_server_drain(struct ch_grpc_server *server); /**< GOAWAY */
+size_t ch_grpc_server_streams(const struct ch_grpc_server *server);
+void ch_grpc_server_free(struct ch_grpc_server *server);
+
+/* ---- reflection: bytes of the .proto files, made at build time ---------------------------------------------------- */
+
+/** One file of the FileDescriptorSet (`protoc --include_imports --descriptor_set_out`), embedded by chassis/tools/protoset.py. */
+struct ch_proto_file {
+    const char *name;           /**< "catalog/v1/catalog.proto" */
+    const uint8_t *bytes;       /**< serialized FileDescriptorProto */
+    size_t len;
+    const char *const *symbols; /**< full names of services, methods, messages and enums it defines; NULL-terminated */
+    const char *const *imports; /**< names; NULL-terminated */
+};
+extern const struct ch_proto_file ch_proto_files[]; /**< ends with a NULL name */
+
+/* ---- client ------------------------------------------------------------------------------------------------------- */
+
+/** One connection to one peer from one loop: made at once, remade with jittered backoff (50 ms .. 1 s); while it is down calls fail fast
+ *  with CH_ERR_UNAVAILABLE. Host names are resolved without blocking. */
+struct ch_peer;
+struct ch_peer_options {
+    const char *name;    /**< metrics label: "fruit-catalog" */
+    const char *address; /**< "host:port" */
+    size_t in_flight_max; /**< more: CH_ERR_OVERLOADED */
+    const char *const *bearer; /**< where the current service token stands (may change; read at each call); NULL: none */
+};
+struct ch_peer *ch_peer_new(struct ch_loop *loop, const struct ch_peer_options *options);
+bool ch_peer_is_up(const struct ch_peer *peer);
+void ch_peer_free(struct ch_peer *peer);
+
+/** Calls and parks until the answer. The message lies in ctx's arena. `deadline_ns` is capped by ctx's; it travels as grpc-timeout, the trace as
+ *  traceparent. A failure status sets ctx->detail from grpc-message when it is ours. */
+CH_MUST_CHECK enum ch_err ch_peer_call_wait(struct ch_peer *peer, struct ch_ctx *ctx, const struct ch_rpc *rpc, const ProtobufCMessage *request,
+                                            int64_t deadline_ns, void **ret_reply);
+
+#endif
