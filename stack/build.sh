@@ -1,0 +1,51 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# Builds the C part with Meson, one folder a kind under build/. Must never reconfigure a folder that is right.
+
+declare -A BUILD_OPTIONS=(
+  [release]='-Dbuildtype=debugoptimized -Db_ndebug=false'
+  [asan]='-Dbuildtype=debugoptimized -Db_ndebug=false -Db_sanitize=address,undefined -Db_lundef=false'
+  [tsan]='-Dbuildtype=debugoptimized -Db_ndebug=false -Db_sanitize=thread -Db_lundef=false'
+)
+
+check_kind() { [[ -n ${BUILD_OPTIONS[$1]:-} ]] || fail "no build kind \"$1\"; there are: ${!BUILD_OPTIONS[*]}"; }
+
+binary_of() { echo "${GWASUWON_BUILD:-$ROOT/build/$KIND}/services/$1/$1"; }
+
+# build KIND [TARGET...]: everything, or just the targets. GWASUWON_BUILD=<folder> names one that is built already.
+build() {
+  local kind=$1 folder=$ROOT/build/$1 log=$ROOT/build/$1.log
+  shift
+  local -a options
+  if [[ -n ${GWASUWON_BUILD:-} ]]; then
+    BUILT="taken from $GWASUWON_BUILD"
+    return
+  fi
+  read -r -a options <<<"${BUILD_OPTIONS[$kind]}"
+  mkdir -p "$ROOT/build"
+  exec 8>"$ROOT/build/$kind.lock"
+  flock 8
+  if [[ ! -e $folder/build.ninja ]]; then
+    run_logged build "$log" meson setup "$folder" "$ROOT" "${options[@]}" || build_failed "$kind" "$log"
+  elif [[ ! -e $folder/.options || $(<"$folder/.options") != "${options[*]}" ]]; then
+    run_logged build "$log" meson configure "$folder" "${options[@]}" || build_failed "$kind" "$log"
+  fi
+  echo "${options[*]}" >"$folder/.options"
+  run_logged build "$log" ninja -C "$folder" "$@" || build_failed "$kind" "$log"
+  exec 8>&-
+  # ninja's last line says how much there was to do.
+  BUILT=$(tail -n 1 "$log")
+}
+
+build_failed() { fail "the $1 build failed" "$2" 'mend what the compiler names, run ./dev build '"$1"; }
+
+build_services() {
+  local -a targets=()
+  local service
+  for service in "${SERVICES[@]}"; do targets+=("services/$service/$service"); done
+  build "$KIND" "${targets[@]}"
+  case $BUILT in
+    *'no work to do'*) BUILT="$KIND is up to date" ;;
+    '['*) BUILT="$KIND built" ;;
+  esac
+}

@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# The gateway: a private nginx in front of the services. Must never read or write Debian's nginx (/etc/nginx but for its MIME types).
+
+NGINX_DIR=$VAR/nginx
+
+start_gateway() {
+  local sum
+  mkdir -p "$NGINX_DIR/temp"
+  NGINX_USER=
+  ((EUID != 0)) || NGINX_USER='user root;' # its workers read the checkout, which may be root's alone
+  render "$ROOT/stack/nginx.conf" | put 644 "$NGINX_DIR/nginx.conf"
+  render "$ROOT/stack/nginx-headers.conf" | put 644 "$NGINX_DIR/headers.conf"
+  sum=$(sum_of "$NGINX_DIR/nginx.conf" "$NGINX_DIR/headers.conf")
+  if is_current gateway "$sum"; then
+    return
+  fi
+  ! is_alive gateway || stop_gateway
+  require_free gateway "$GATEWAY_PORT"
+  launch gateway "$sum" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+    /usr/sbin/nginx -p "$NGINX_DIR" -c "$NGINX_DIR/nginx.conf" -e stderr
+  STARTED[gateway]=1
+}
+
+wait_gateway() { wait_ready gateway 10 curl -fsS -m 2 -o /dev/null "$GATEWAY_URL/"; }
+
+stop_gateway() {
+  begin_stop gateway "$([[ ${1:-} == now ]] && echo KILL || echo TERM)"
+  end_stop gateway 10
+}

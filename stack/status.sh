@@ -1,0 +1,73 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# The verbs that only look: status, logs. Must never change a stack.
+
+pid_or_null() { pid_of "$1" || echo null; }
+
+status_json() {
+  local service schema
+  {
+    for service in "${SERVICES[@]}"; do
+      jq -n --arg name "$service" --arg http "http://127.0.0.1:$(port_of "$service" HTTP)" --arg grpc "127.0.0.1:$(port_of "$service" GRPC)" \
+        --arg admin "http://127.0.0.1:$(port_of "$service" ADMIN)" --argjson pid "$(pid_or_null "$service")" \
+        '{services: {($name): {$http, $grpc, $admin, $pid}}}'
+      schema=${SCHEMA[$service]}
+      jq -n --arg owner "${schema}_owner" --arg owner_uri "$(role_uri "$service" owner)" --arg app "${schema}_app" --arg app_uri "$(role_uri "$service" app)" \
+        '{postgres: {roles: {($owner): $owner_uri, ($app): $app_uri}}}'
+    done
+    jq -n --arg gateway "$GATEWAY_URL" --arg issuer "$JWT_ISSUER" --arg postgres "$POSTGRES_URI" --argjson postgres_pid "$(pid_or_null postgres)" \
+      --arg amqp "$RABBITMQ_URI" --arg management "http://gwasuwon:$RABBITMQ_PASSWORD@127.0.0.1:$RABBITMQ_MANAGEMENT_PORT" \
+      --argjson rabbitmq_pid "$(pid_or_null rabbitmq)" --arg var "$VAR" --arg kind "$KIND" --slurpfile directory "$ROOT/stack/accounts.json" \
+      '{$gateway, $issuer, postgres: {uri: $postgres, pid: $postgres_pid}, rabbitmq: {$amqp, $management, pid: $rabbitmq_pid},
+        accounts: [$directory[0].accounts[] | {name, role, sub, farmId: (.farmId // null)}], $kind, $var}'
+  } | jq -s 'reduce .[] as $part ({}; . * $part) | {gateway, services, postgres, rabbitmq, issuer, accounts, kind, var}'
+}
+
+status_text() {
+  local name pid where code=0
+  local -A port=([postgres]=$POSTGRES_PORT [rabbitmq]=$RABBITMQ_PORT [gateway]=$GATEWAY_PORT)
+  for name in "${COMPONENTS[@]}"; do
+    if [[ -n ${SCHEMA[$name]:-} ]]; then
+      where="http $(port_of "$name" HTTP)  grpc $(port_of "$name" GRPC)  admin $(port_of "$name" ADMIN)"
+    else
+      where="port ${port[$name]}"
+    fi
+    if pid=$(pid_of "$name"); then
+      printf '  %-14s runs     pid %-8s %s\n' "$name" "$pid" "$where"
+    else
+      printf '  %-14s STOPPED               %s\n' "$name" "$where"
+      code=3 IS_EXPLAINED=1
+    fi
+  done
+  printf '\n  gateway %s   API docs %s/docs/   state %s\n' "$GATEWAY_URL" "$GATEWAY_URL" "$VAR"
+  return "$code"
+}
+
+verb_status() {
+  load_stack
+  load_kind
+  case ${1:-} in
+    '') status_text ;;
+    --json) status_json ;;
+    *) fail "status does not know \"$1\"" '' './dev --help' ;;
+  esac
+}
+
+verb_logs() {
+  local follow='' name
+  local -a files=()
+  if [[ ${1:-} == -f ]]; then
+    follow=-F
+    shift
+  fi
+  if (($#)); then
+    for name in "$@"; do
+      check_component "$name"
+      files+=("$LOGS/$name.log")
+    done
+  else
+    for name in "${COMPONENTS[@]}"; do [[ ! -e $LOGS/$name.log ]] || files+=("$LOGS/$name.log"); done
+    ((${#files[@]})) || fail "there are no logs in $LOGS yet" '' './dev up'
+  fi
+  exec tail -n "$( ((${#files[@]} > 1)) && echo 30 || echo 200)" ${follow:+"$follow"} "${files[@]}"
+}
