@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * @file delivery_client.h
+ * @brief DeliveryMock as OrderManager sees it: where the box is now.
+ */
+#ifndef DELIVERY_CLIENT_H
+#define DELIVERY_CLIENT_H
+
+#include "order.h"
+
+/** Asks with DELIVERY_TIMEOUT_MS. status.data NULL: it answered, and knows no delivery yet. */
+CH_MUST_CHECK enum ch_err delivery_get_wait(struct ch_ctx *ctx, struct ch_uuid order_id,
+                                            struct order_delivery *ret_delivery);
+
+#endif

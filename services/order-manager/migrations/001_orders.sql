@@ -1,0 +1,88 @@
+-- migrate:up
+
+-- One row an order. A row with status ABORTED is a fence: it says that this id never became an order and never will,
+-- because the row of an order and its fence have the same primary key and only one of them can be inserted.
+CREATE TABLE orders.orders (
+    order_id             uuid PRIMARY KEY,
+    status               text NOT NULL
+                         CHECK (status IN ('PLACED', 'PREPARING', 'SHIPPING', 'DELIVERED', 'CONFIRMED', 'CANCELLED', 'ABORTED')),
+    order_no             text UNIQUE,
+    buyer_id             uuid,
+    idempotency_key      text,
+    request_hash         bytea,
+    items_krw            bigint CHECK (items_krw > 0),
+    shipping_fee_krw     bigint CHECK (shipping_fee_krw >= 0),
+    total_krw            bigint CHECK (total_krw = items_krw + shipping_fee_krw),
+    recipient            jsonb,  -- personal data: name, phone, postcode, address1, address2, doorNote
+    gift_message         text,
+    masked_payment_token text,
+    reply                text,   -- the answer of POST /orders, repeated byte for byte for the same key
+    delivery_status      text CHECK (delivery_status IN ('READY', 'ON_ROUTE', 'DELIVERED', 'CANCELLED')),
+    delivery_carrier     text,
+    delivery_invoice_no  text,
+    delivery_sequence    integer NOT NULL DEFAULT 0,
+    delivery_as_of       timestamptz,
+    created_at           timestamptz NOT NULL,
+    updated_at           timestamptz NOT NULL,
+    CONSTRAINT orders_key UNIQUE (buyer_id, idempotency_key),
+    CONSTRAINT orders_complete CHECK (status = 'ABORTED'
+        OR num_nulls(order_no, buyer_id, items_krw, shipping_fee_krw, total_krw, masked_payment_token, reply) = 0)
+);
+CREATE INDEX orders_by_buyer ON orders.orders (buyer_id, order_id DESC);
+
+-- Lines keep what the catalogue said at the moment of buying.
+CREATE TABLE orders.order_lines (
+    order_id       uuid NOT NULL REFERENCES orders.orders,
+    line_no        integer NOT NULL,
+    sku_id         uuid NOT NULL,
+    product_id     uuid NOT NULL,
+    farm_id        uuid NOT NULL,
+    farm_name      text NOT NULL,
+    title          text NOT NULL,
+    grade          text NOT NULL,
+    weight_g       integer NOT NULL,
+    quantity       integer NOT NULL CHECK (quantity BETWEEN 1 AND 99),
+    unit_price_krw bigint NOT NULL CHECK (unit_price_krw > 0),
+    lot_id         uuid,
+    PRIMARY KEY (order_id, line_no)
+);
+CREATE INDEX order_lines_by_farm ON orders.order_lines (farm_id, order_id DESC);
+
+-- Every change of status: when, who, why, in which trace.
+CREATE TABLE orders.timeline (
+    order_id uuid NOT NULL REFERENCES orders.orders,
+    seq      integer NOT NULL,
+    status   text NOT NULL,
+    at       timestamptz NOT NULL,
+    actor    text NOT NULL CHECK (actor IN ('buyer', 'farm', 'operator', 'delivery', 'system')),
+    reason   text NOT NULL DEFAULT '',
+    trace_id text NOT NULL DEFAULT '',
+    PRIMARY KEY (order_id, seq)
+);
+
+-- Events written with the change they tell of; the relay sends them and marks them after the broker's confirm.
+CREATE TABLE orders.outbox (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    event_id    uuid NOT NULL UNIQUE,
+    type        text NOT NULL,
+    subject     text NOT NULL,
+    data        text NOT NULL,
+    traceparent text,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    sent_at     timestamptz
+);
+CREATE INDEX outbox_unsent ON orders.outbox (id) WHERE sent_at IS NULL;
+
+-- Events already applied: inserted in the transaction of their effect.
+CREATE TABLE orders.inbox (
+    consumer    text NOT NULL,
+    event_id    uuid NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (consumer, event_id)
+);
+
+GRANT SELECT, INSERT, UPDATE ON orders.orders, orders.outbox TO orders_app;
+GRANT SELECT, INSERT ON orders.order_lines, orders.timeline, orders.inbox TO orders_app;
+
+-- migrate:down
+DROP TABLE orders.inbox, orders.outbox, orders.timeline, orders.order_lines, orders.orders;

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rules of placing and reading an order. REST and gRPC both call these; nothing here knows of either.
+#include "order.h"
+
+#include "catalog_client.h"
+#include "config.h"
+#include "delivery_client.h"
+#include "order_store.h"
+
+#include <stdio.h>
+#include <time.h>
+
+// Shape of an order's number: day in Korea and six characters of Crockford's base 32 (no I, L, O, U to misread on the
+// phone).
+static void order_number(int64_t now_us, char ret_text[ORDER_NO_TEXT])
+{
+    static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    const int64_t seoul_s = now_us / 1000000 + 9 * 3600;
+    uint8_t random[6];
+    struct tm day;
+    char *at = ret_text;
+
+    gmtime_r(&(time_t){seoul_s}, &day);
+    at += strftime(at, 10, "%Y%m%d-", &day);
+    ch_random(random, sizeof(random));
+    for (size_t i = 0; i < sizeof(random); i++)
+        *at++ = alphabet[random[i] & 31];
+    *at = '\0';
+}
+
+// What makes two requests with one key the same order: everything the buyer decided, in one canonical text.
+static enum ch_err order_hash(struct order *order)
+{
+    const struct recipient *to = &order->recipient;
+    const struct ch_str parts[] = {order->payment_token, to->name,     to->phone,     to->postcode,
+                                   to->address1,         to->address2, to->door_note, order->gift_message};
+    struct ch_buf text;
+    struct ch_jw jw;
+
+    ch_buf_init(&text, 64 * 1024);
+    ch_jw_init(&jw, &text);
+    ch_jw_array(&jw);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        ch_jw_str(&jw, parts[i].data ? parts[i] : CH_STR(""));
+    for (size_t i = 0; i < order->line_count; i++) {
+        ch_jw_uuid(&jw, order->lines[i].sku_id);
+        ch_jw_int(&jw, order->lines[i].quantity);
+        ch_jw_int(&jw, order->lines[i].unit_price_krw);
+    }
+    ch_jw_array_end(&jw);
+    const bool is_full = text.is_full;
+    if (!is_full)
+        ch_sha256(text.data, text.len, order->request_hash);
+    ch_buf_release(&text);
+    return is_full ? CH_ERR_NO_MEMORY : CH_OK;
+}
+
+static enum ch_err order_check_lines(struct ch_ctx *ctx, const struct order *order)
+{
+    enum ch_err err = CH_OK;
+
+    for (size_t i = 1; i < order->line_count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (ch_uuid_eq(order->lines[i].sku_id, order->lines[j].sku_id))
+                err = ch_fail(ctx, CH_ERR_INVALID, ch_arena_printf(ctx->arena, "/lines/%zu/skuId", i), "duplicate",
+                              "같은 상품은 한 줄에 수량으로 담아 주세요");
+    return err;
+}
+
+static void order_total(struct order *order)
+{
+    order->items_krw = 0;
+    for (size_t i = 0; i < order->line_count; i++)
+        order->items_krw += order->lines[i].quantity * order->lines[i].unit_price_krw;
+    order->shipping_fee_krw = order->items_krw >= config.free_shipping_from_krw ? 0 : config.shipping_fee_krw;
+    order->total_krw = order->items_krw + order->shipping_fee_krw;
+}
+
+// "pay_" and the last four characters: enough to recognise it on a receipt.
+static struct ch_str order_mask_token(struct ch_ctx *ctx, struct ch_str token)
+{
+    return ch_str_of(ch_arena_printf(ctx->arena, "pay_****%.4s", token.data + token.len - 4));
+}
+
+static struct ch_str order_reply_text(struct ch_ctx *ctx, const struct order *order)
+{
+    struct ch_buf text;
+    struct ch_jw jw;
+    char *copy = NULL;
+
+    ch_buf_init(&text, 64 * 1024);
+    ch_jw_init(&jw, &text);
+    ch_jw_object(&jw);
+    order_write(&jw, order);
+    ch_jw_object_end(&jw);
+    if (!text.is_full)
+        copy = ch_arena_strdup(ctx->arena, ch_buf_str(&text));
+    ch_buf_release(&text);
+    return ch_str_of(copy);
+}
+
+// The buyer used this key before: the same content gets the same answer, other content is refused.
+static enum ch_err order_answer_again(struct ch_ctx *ctx, struct order *order, const struct order *earlier)
+{
+    if (memcmp(order->request_hash, earlier->request_hash, sizeof(order->request_hash)) != 0)
+        return ch_fail(ctx, CH_ERR_KEY_REUSED, "Idempotency-Key", "key_reused",
+                       "이 키로 이미 다른 내용의 주문을 보냈습니다");
+    order->order_id = earlier->order_id;
+    order->reply = earlier->reply;
+    order->created_at_us = 0; // what stands in the struct is not that order: whoever needs more than the reply loads it
+    return CH_OK;
+}
+
+// Stores the reserved order. An order number taken by chance is replaced once; what loses to an earlier order of the
+// same key gives its stock back and answers that order.
+static enum ch_err order_store_wait(struct ch_ctx *ctx, struct order *order)
+{
+    struct order earlier = {0};
+    enum ch_err err;
+
+    for (int attempt = 0; attempt < 2; attempt++) {
+        bool is_placed;
+
+        order_number(order->created_at_us, order->order_no);
+        order->reply = order_reply_text(ctx, order);
+        if (!order->reply.data)
+            return CH_ERR_NO_MEMORY;
+        err = order_insert_wait(ctx, order, &is_placed);
+        if (err)
+            return err;
+        if (is_placed)
+            return CH_OK;
+        err = order_by_key_wait(ctx, order->buyer_id, order->idempotency_key, &earlier);
+        if (err != CH_ERR_NOT_FOUND)
+            break;
+    }
+    // Best effort: what is not released now comes back when the hold's time to live ends.
+    (void)catalog_release_wait(ctx, order->order_id, "order_lost_to_same_key");
+    if (err == CH_ERR_NOT_FOUND)
+        return ch_fail(ctx, CH_ERR_UNAVAILABLE, NULL, NULL, "주문을 마치지 못했습니다. 같은 키로 다시 시도해 주세요");
+    return err ? err : order_answer_again(ctx, order, &earlier);
+}
+
+enum ch_err order_place_wait(struct ch_ctx *ctx, struct order *order)
+{
+    struct order earlier = {0};
+    enum ch_err err;
+
+    err = order_check_lines(ctx, order);
+    if (err)
+        return err;
+    err = order_hash(order);
+    if (err)
+        return err;
+
+    err = order_by_key_wait(ctx, order->buyer_id, order->idempotency_key, &earlier);
+    if (err != CH_ERR_NOT_FOUND)
+        return err ? err : order_answer_again(ctx, order, &earlier);
+
+    order->order_id = ch_uuid_new();
+    err = catalog_reserve_wait(ctx, order);
+    if (err)
+        return err;
+
+    order->status = ORDER_PLACED;
+    order->created_at_us = order->updated_at_us = ch_wall_us();
+    order->masked_payment_token = order_mask_token(ctx, order->payment_token);
+    order_total(order);
+    return order_store_wait(ctx, order);
+}
+
+enum ch_err order_get_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct order *ret_order)
+{
+    enum ch_err err = order_find_wait(ctx, order_id, ret_order);
+
+    if (err)
+        return err;
+    if (!ch_uuid_eq(ret_order->buyer_id, ctx->identity->id) && !ch_may(ctx->identity, CH_ADMIN | CH_INTERNAL))
+        return CH_ERR_NOT_FOUND; // that it exists is nobody else's affair
+    return CH_OK;
+}
+
+void order_ask_delivery_wait(struct ch_ctx *ctx, struct order *order)
+{
+    struct order_delivery live = {0};
+
+    if (delivery_get_wait(ctx, order->order_id, &live) == CH_OK && live.status.data)
+        order->delivery = live;
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * @file order.h
+ * @brief What an order is, and what may be done with one. REST (routes.c) and gRPC (rpcs.c) both end here, so the rules
+ * stand once.
+ *
+ * Strings lie in the context's arena. Recipient, gift message and payment token are personal data: they go to the
+ * database and to the buyer and the farm that ships, never to a log, a metric or an event.
+ */
+#ifndef ORDER_H
+#define ORDER_H
+
+#include "ch/app.h"
+
+#define ORDER_LINES_MAX 20
+#define ORDER_NO_TEXT   16 /**< "20261123-7K3M9Q" and NUL */
+
+/** Position in order_status_names and in the table of transitions. */
+enum order_status {
+    ORDER_PLACED,
+    ORDER_PREPARING,
+    ORDER_SHIPPING,
+    ORDER_DELIVERED,
+    ORDER_CONFIRMED,
+    ORDER_CANCELLED,
+    ORDER_STATUS_COUNT
+};
+extern const char *const order_status_names[]; /**< "PLACED" …, NULL at the end */
+
+struct order_line {
+    struct ch_uuid sku_id;
+    int64_t quantity;
+    int64_t unit_price_krw;
+    /* what the catalogue said when the stock was reserved */
+    struct ch_uuid product_id, farm_id, lot_id; /**< lot_id nil: the stock has no lots */
+    struct ch_str farm_name, title, grade;
+    int64_t weight_g;
+};
+
+struct recipient {
+    struct ch_str name, phone, postcode, address1, address2, door_note;
+};
+
+struct order_delivery {
+    struct ch_str status; /**< data NULL: no delivery yet */
+    struct ch_str carrier, invoice_no;
+    int64_t as_of_us;
+    bool is_live; /**< asked just now; false: what the last event said */
+    const struct order_delivery_event {
+        int64_t sequence, at_us;
+        struct ch_str type, status, location, message;
+    } * events;
+    size_t event_count;
+};
+
+struct order {
+    struct ch_uuid order_id, buyer_id;
+    char order_no[ORDER_NO_TEXT];
+    enum order_status status;
+    struct ch_str idempotency_key;
+    uint8_t request_hash[32];
+    struct ch_str payment_token;        /**< only while it is being placed */
+    struct ch_str masked_payment_token; /**< what is stored and shown */
+    struct recipient recipient;
+    struct ch_str gift_message;
+    struct order_line *lines;
+    size_t line_count;
+    int64_t items_krw, shipping_fee_krw, total_krw;
+    struct order_delivery delivery;
+    int64_t created_at_us, updated_at_us;
+    struct ch_str reply; /**< JSON of the order as first answered */
+};
+
+struct timeline_entry {
+    struct ch_str status, actor, reason, trace_id;
+    int64_t at_us;
+};
+
+/* order.c: the rules */
+
+/** Reserves the stock, then stores order, lines, timeline and event in one commit. With a key that the buyer used
+ * before nothing is done and `order->reply` (and, for another content, CH_ERR_KEY_REUSED) is the earlier order's;
+ * order->order_id then names that one. */
+CH_MUST_CHECK enum ch_err order_place_wait(struct ch_ctx *ctx, struct order *order);
+/** The order with lines, if the caller may see it; else CH_ERR_NOT_FOUND. */
+CH_MUST_CHECK enum ch_err order_get_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct order *ret_order);
+/** Asks DeliveryMock with a short deadline; keeps what the events last said when it does not answer. */
+void order_ask_delivery_wait(struct ch_ctx *ctx, struct order *order);
+
+/* order_status.c: the table of transitions */
+
+enum order_actor { BY_BUYER = 1, BY_FARM = 2, BY_OPERATOR = 4, BY_DELIVERY = 8, BY_SYSTEM = 16 };
+const char *order_actor_name(enum order_actor actor);
+bool order_may_move(enum order_status from, enum order_status to, enum order_actor actor);
+/** The next status on the way from `from` to `to` that `actor` may take; `from` itself when there is no way. */
+enum order_status order_step_towards(enum order_status from, enum order_status to, enum order_actor actor);
+
+/* order_json.c: how an order looks on the wire */
+
+void order_write(struct ch_jw *jw, const struct order *order); /**< the members of the object, without braces */
+void order_write_delivery(struct ch_jw *jw, const struct order_delivery *delivery);
+void order_write_farm_view(struct ch_jw *jw, const struct order *order);
+
+#endif

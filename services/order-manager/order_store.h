@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * @file order_store.h
+ * @brief Orders in the database: rows to structs and back. Decides nothing. Strings are copied to the context's arena.
+ */
+#ifndef ORDER_STORE_H
+#define ORDER_STORE_H
+
+#include "order.h"
+
+/** Joins the batch of inserts. *ret_is_placed false: the id is fenced, or the buyer has an order with this key. */
+CH_MUST_CHECK enum ch_err order_insert_wait(struct ch_ctx *ctx, struct order *order, bool *ret_is_placed);
+/** What the batch of inserts runs; see batches_start. */
+void order_insert_commit(void *loop, struct ch_batch_item **items, size_t count);
+
+/** Earlier order of this buyer and key: fills order_id, request_hash and reply; CH_ERR_NOT_FOUND if none. */
+CH_MUST_CHECK enum ch_err order_by_key_wait(struct ch_ctx *ctx, struct ch_uuid buyer_id, struct ch_str key,
+                                            struct order *ret_order);
+CH_MUST_CHECK enum ch_err order_find_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct order *ret_order);
+CH_MUST_CHECK enum ch_err order_timeline_wait(struct ch_ctx *ctx, struct ch_uuid order_id,
+                                              struct timeline_entry **ret_entries, size_t *ret_count);
+
+struct order_page {
+    struct ch_uuid after; /**< all ones: from the newest */
+    struct ch_str status; /**< data NULL: all */
+    int64_t limit;
+    struct order *orders; /**< out, with lines */
+    size_t count;
+    bool has_more;
+};
+CH_MUST_CHECK enum ch_err order_page_by_buyer_wait(struct ch_ctx *ctx, struct ch_uuid buyer_id,
+                                                   struct order_page *page);
+CH_MUST_CHECK enum ch_err order_page_by_farm_wait(struct ch_ctx *ctx, struct ch_uuid farm_id, struct order_page *page);
+
+/** Decides the fate of ids for good: one that is no order is fenced first. `ret_fates[i]` is "ABORTED" or a status. */
+CH_MUST_CHECK enum ch_err order_resolve_wait(struct ch_ctx *ctx, const struct ch_uuid *ids, size_t count,
+                                             struct ch_str *ret_fates);
+
+#endif

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// OrderManager over REST: contracts/openapi/order-manager.yaml. Each function reads its input, calls the rules, writes
+// its answer.
+#include "order.h"
+#include "order_input.h"
+#include "order_store.h"
+#include "tables.h"
+
+static enum ch_err order_place(struct ch_request *req)
+{
+    struct ch_ctx *ctx = &req->ctx;
+    struct order_input input = {0};
+    struct order order;
+    char id[CH_UUID_TEXT];
+    enum ch_err err;
+
+    err = ch_body_bind(req, order_input_fields, &input, NULL);
+    if (err)
+        return err;
+    err = order_from_input(ctx, &input, req->idempotency_key, &order);
+    if (err)
+        return err;
+    err = order_place_wait(ctx, &order);
+    if (err)
+        return err;
+
+    ch_uuid_format(order.order_id, id);
+    ch_reply_header(req, "Location", ch_str_of(ch_arena_printf(ctx->arena, "/api/v1/orders/%s", id)));
+    req->status = 201;
+    ch_buf_append_str(&req->body, order.reply);
+    return CH_OK;
+}
+
+static void write_timeline(struct ch_jw *jw, const struct timeline_entry *entries, size_t count)
+{
+    ch_jw_array(jw);
+    for (size_t i = 0; i < count; i++) {
+        ch_jw_object(jw);
+        ch_jw_kstr(jw, "status", entries[i].status);
+        ch_jw_ktime(jw, "at", entries[i].at_us);
+        ch_jw_kstr(jw, "actor", entries[i].actor);
+        ch_jw_kstr(jw, "reason", entries[i].reason.len ? entries[i].reason : (struct ch_str){0});
+        ch_jw_kstr(jw, "traceId", entries[i].trace_id);
+        ch_jw_object_end(jw);
+    }
+    ch_jw_array_end(jw);
+}
+
+static enum ch_err order_detail(struct ch_request *req)
+{
+    struct ch_ctx *ctx = &req->ctx;
+    struct timeline_entry *timeline;
+    size_t timeline_count;
+    struct ch_uuid order_id;
+    struct order order;
+    struct ch_jw jw;
+    enum ch_err err;
+
+    err = ch_param_uuid(req, 0, &order_id);
+    if (err)
+        return err;
+    err = order_get_wait(ctx, order_id, &order);
+    if (err)
+        return err;
+    err = order_timeline_wait(ctx, order_id, &timeline, &timeline_count);
+    if (err)
+        return err;
+    order_ask_delivery_wait(ctx, &order);
+
+    ch_reply_header(req, "Cache-Control", CH_STR("private, no-store"));
+    ch_jw_init(&jw, &req->body);
+    ch_jw_object(&jw);
+    order_write(&jw, &order);
+    ch_jw_key(&jw, "delivery");
+    order_write_delivery(&jw, &order.delivery);
+    ch_jw_key(&jw, "timeline");
+    write_timeline(&jw, timeline, timeline_count);
+    ch_jw_object_end(&jw);
+    return CH_OK;
+}
+
+// ---- pages
+// -----------------------------------------------------------------------------------------------------------
+
+struct page_query {
+    int status;
+    int64_t limit;
+    struct ch_str cursor;
+};
+enum { HAS_STATUS = 1 };
+
+static const struct ch_field page_fields[] = {
+    {"status", CH_FIELD_ENUM, offsetof(struct page_query, status), .flags = CH_F_OPTIONAL, .names = order_status_names,
+     .present_bit = HAS_STATUS},
+    {"limit", CH_FIELD_INT, offsetof(struct page_query, limit), .flags = CH_F_OPTIONAL, .min = 1, .max = 100},
+    {"cursor", CH_FIELD_STR, offsetof(struct page_query, cursor), .flags = CH_F_OPTIONAL, .min = 1, .max = 512},
+    {0},
+};
+
+static enum ch_err read_page(struct ch_request *req, struct order_page *ret_page)
+{
+    struct page_query query = {.limit = 20};
+    uint64_t present = 0;
+    enum ch_err err;
+
+    err = ch_query_bind(req, page_fields, &query, &present);
+    if (err)
+        return err;
+    *ret_page = (struct order_page){.limit = query.limit};
+    memset(&ret_page->after, 0xff, sizeof(ret_page->after));
+    if (present & HAS_STATUS)
+        ret_page->status = ch_str_of(order_status_names[query.status]);
+    if (query.cursor.data) {
+        struct ch_cursor cursor;
+
+        err = ch_cursor_decode(&req->ctx, query.cursor, &cursor);
+        if (err)
+            return err;
+        if (cursor.count != 1 || ch_uuid_parse(cursor.values[0], &ret_page->after))
+            return ch_fail(&req->ctx, CH_ERR_INVALID, "?cursor", "format",
+                           "앞 응답의 nextCursor를 그대로 보내야 합니다");
+    }
+    return CH_OK;
+}
+
+static enum ch_err write_page(struct ch_request *req, const struct order_page *page,
+                              void (*write)(struct ch_jw *, const struct order *))
+{
+    struct ch_jw jw;
+
+    ch_reply_header(req, "Cache-Control", CH_STR("private, no-store"));
+    ch_jw_init(&jw, &req->body);
+    ch_jw_object(&jw);
+    ch_jw_key(&jw, "items");
+    ch_jw_array(&jw);
+    for (size_t i = 0; i < page->count; i++) {
+        ch_jw_object(&jw);
+        write(&jw, &page->orders[i]);
+        ch_jw_object_end(&jw);
+    }
+    ch_jw_array_end(&jw);
+    if (page->has_more) {
+        char last[CH_UUID_TEXT];
+
+        ch_uuid_format(page->orders[page->count - 1].order_id, last);
+        const struct ch_cursor cursor = {.values = {ch_str_of(last)}, .count = 1};
+        ch_jw_kcstr(&jw, "nextCursor", ch_cursor_encode(&req->ctx, &cursor));
+    } else {
+        ch_jw_kcstr(&jw, "nextCursor", NULL);
+    }
+    ch_jw_object_end(&jw);
+    return CH_OK;
+}
+
+static enum ch_err order_list(struct ch_request *req)
+{
+    struct order_page page;
+    enum ch_err err;
+
+    err = read_page(req, &page);
+    if (err)
+        return err;
+    err = order_page_by_buyer_wait(&req->ctx, req->ctx.identity->id, &page);
+    if (err)
+        return err;
+    return write_page(req, &page, order_write);
+}
+
+static enum ch_err farm_orders(struct ch_request *req)
+{
+    const struct ch_identity *who = req->ctx.identity;
+    struct ch_uuid farm_id;
+    struct order_page page;
+    enum ch_err err;
+
+    err = ch_param_uuid(req, 0, &farm_id);
+    if (err)
+        return err;
+    if (!ch_may(who, CH_ADMIN) && !(who->is_farmer && ch_uuid_eq(who->farm_id, farm_id)))
+        return CH_ERR_NOT_FOUND;
+    err = read_page(req, &page);
+    if (err)
+        return err;
+    err = order_page_by_farm_wait(&req->ctx, farm_id, &page);
+    if (err)
+        return err;
+    return write_page(req, &page, order_write_farm_view);
+}
+
+const struct ch_route routes[] = {
+    {CH_POST, "/api/v1/orders", CH_ORDERS_WRITE, order_place, "order_place", CH_ROUTE_IDEMPOTENT},
+    {CH_GET, "/api/v1/orders", CH_ORDERS_READ, order_list, "order_list"},
+    {CH_GET, "/api/v1/orders/{orderId}", CH_ORDERS_READ, order_detail, "order_detail"},
+    {CH_GET, "/api/v1/farms/{farmId}/orders", CH_ORDERS_READ, farm_orders, "farm_orders"},
+    {0},
+};

@@ -1,0 +1,111 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Orders: written in batches, read one by one or by page.
+
+-- name: order_insert_batch :write
+-- Orders, lines, first timeline entry and order.placed of a whole batch in one commit. Returns the ids that became orders:
+-- an id that is missing lost against a fence or against an earlier order with the same buyer and key.
+WITH input AS (
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::bytea[], $6::int8[], $7::int8[], $8::text[], $9::text[],
+                         $10::text[], $11::text[], $12::timestamptz[], $13::text[], $14::text[], $15::uuid[], $16::text[])
+        AS t (order_id, order_no, buyer_id, idempotency_key, request_hash, items_krw, shipping_fee_krw, recipient, gift_message,
+              masked_payment_token, reply, created_at, trace_id, traceparent, event_id, event_data)
+), placed AS (
+    INSERT INTO orders.orders (order_id, status, order_no, buyer_id, idempotency_key, request_hash, items_krw, shipping_fee_krw, total_krw,
+                               recipient, gift_message, masked_payment_token, reply, created_at, updated_at)
+    SELECT order_id, 'PLACED', order_no, buyer_id, idempotency_key, request_hash, items_krw, shipping_fee_krw, items_krw + shipping_fee_krw,
+           recipient::jsonb, gift_message, masked_payment_token, reply, created_at, created_at
+    FROM input
+    ON CONFLICT DO NOTHING
+    RETURNING order_id
+), lines AS (
+    INSERT INTO orders.order_lines (order_id, line_no, sku_id, product_id, farm_id, farm_name, title, grade, weight_g, quantity,
+                                    unit_price_krw, lot_id)
+    SELECT order_id, line_no, sku_id, product_id, farm_id, farm_name, title, grade, weight_g, quantity, unit_price_krw,
+           NULLIF(lot_id, '00000000-0000-0000-0000-000000000000')
+    FROM unnest($17::uuid[], $18::int4[], $19::uuid[], $20::uuid[], $21::uuid[], $22::text[], $23::text[], $24::text[], $25::int4[],
+                $26::int4[], $27::int8[], $28::uuid[])
+        AS l (order_id, line_no, sku_id, product_id, farm_id, farm_name, title, grade, weight_g, quantity, unit_price_krw, lot_id)
+    JOIN placed USING (order_id)
+), timeline AS (
+    INSERT INTO orders.timeline (order_id, seq, status, at, actor, reason, trace_id)
+    SELECT order_id, 1, 'PLACED', created_at, 'buyer', '', trace_id FROM input JOIN placed USING (order_id)
+), outbox AS (
+    INSERT INTO orders.outbox (event_id, type, subject, data, traceparent)
+    SELECT event_id, 'order.placed.v1', order_id::text, event_data, traceparent FROM input JOIN placed USING (order_id)
+)
+SELECT order_id FROM placed;
+
+-- name: order_by_key :read
+-- The earlier order of this buyer with this key, and the answer it got.
+SELECT order_id, request_hash, reply FROM orders.orders WHERE buyer_id = $1::uuid AND idempotency_key = $2::text;
+
+-- name: order_find :read
+SELECT order_id, order_no, buyer_id, status, items_krw, shipping_fee_krw, total_krw,
+       recipient->>'name', recipient->>'phone', recipient->>'postcode', recipient->>'address1', recipient->>'address2',
+       recipient->>'doorNote', gift_message, masked_payment_token, delivery_status, delivery_carrier, delivery_invoice_no,
+       delivery_as_of, created_at, updated_at
+FROM orders.orders
+WHERE order_id = $1::uuid AND status <> 'ABORTED';
+
+-- name: order_page_by_buyer :read
+-- A page of the buyer's orders, newest first, after the order with id $2.
+SELECT order_id, order_no, buyer_id, status, items_krw, shipping_fee_krw, total_krw,
+       recipient->>'name', recipient->>'phone', recipient->>'postcode', recipient->>'address1', recipient->>'address2',
+       recipient->>'doorNote', gift_message, masked_payment_token, delivery_status, delivery_carrier, delivery_invoice_no,
+       delivery_as_of, created_at, updated_at
+FROM orders.orders
+WHERE buyer_id = $1::uuid AND order_id < $2::uuid AND ($3::text IS NULL OR status = $3::text)
+ORDER BY order_id DESC
+LIMIT $4::int4;
+
+-- name: order_page_by_farm :read
+-- A page of the orders that have lines of this farm, newest first, after the order with id $2.
+SELECT order_id, order_no, buyer_id, status, items_krw, shipping_fee_krw, total_krw,
+       recipient->>'name', recipient->>'phone', recipient->>'postcode', recipient->>'address1', recipient->>'address2',
+       recipient->>'doorNote', gift_message, masked_payment_token, delivery_status, delivery_carrier, delivery_invoice_no,
+       delivery_as_of, created_at, updated_at
+FROM orders.orders o
+WHERE order_id < $2::uuid AND ($3::text IS NULL OR status = $3::text) AND status <> 'ABORTED'
+  AND EXISTS (SELECT FROM orders.order_lines l WHERE l.order_id = o.order_id AND l.farm_id = $1::uuid)
+ORDER BY order_id DESC
+LIMIT $4::int4;
+
+-- name: order_lines_of :read
+-- Lines of many orders; with a farm, only that farm's.
+SELECT order_id, line_no, sku_id, product_id, farm_id, farm_name, title, grade, weight_g, quantity, unit_price_krw, lot_id
+FROM orders.order_lines
+WHERE order_id = ANY ($1::uuid[]) AND ($2::uuid IS NULL OR farm_id = $2::uuid)
+ORDER BY order_id DESC, line_no;
+
+-- name: order_timeline_of :read
+SELECT status, at, actor, reason, trace_id FROM orders.timeline WHERE order_id = $1::uuid ORDER BY seq;
+
+-- name: order_fence_batch :write
+-- Fences every id that is no order yet, then none of them can become one.
+INSERT INTO orders.orders (order_id, status, created_at, updated_at)
+SELECT order_id, 'ABORTED', now(), now() FROM unnest($1::uuid[]) AS t (order_id)
+ON CONFLICT DO NOTHING;
+
+-- name: order_fates :read
+SELECT order_id, status FROM orders.orders WHERE order_id = ANY ($1::uuid[]);
+
+-- name: order_lock_batch :write
+-- Orders whose delivery changed, locked in one order so that two consumers cannot block each other for ever.
+SELECT order_id, status, delivery_sequence, (SELECT max(seq) FROM orders.timeline t WHERE t.order_id = o.order_id)
+FROM orders.orders o
+WHERE order_id = ANY ($1::uuid[]) AND status <> 'ABORTED'
+ORDER BY order_id
+FOR UPDATE;
+
+-- name: order_delivery_update_batch :write
+-- What the delivery said last, and the status that follows from it.
+UPDATE orders.orders o
+SET status = t.status, delivery_status = t.delivery_status, delivery_carrier = t.carrier, delivery_invoice_no = t.invoice_no,
+    delivery_sequence = t.sequence, delivery_as_of = t.at, updated_at = now()
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int4[], $7::timestamptz[])
+    AS t (order_id, status, delivery_status, carrier, invoice_no, sequence, at)
+WHERE o.order_id = t.order_id;
+
+-- name: timeline_insert_batch :write
+INSERT INTO orders.timeline (order_id, seq, status, at, actor, reason, trace_id)
+SELECT * FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::text[]);

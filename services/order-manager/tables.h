@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * @file tables.h
+ * @brief The tables that make this program OrderManager; each stands in the file of its name.
+ */
+#ifndef TABLES_H
+#define TABLES_H
+
+#include "ch/app.h"
+
+extern const struct ch_route routes[];
+extern const struct ch_rpc rpcs[];
+extern const struct ch_consumer consumers[];
+
+/** The two group commits of a loop: stock from FruitCatalog, orders into the database. */
+struct batches {
+    struct ch_batch reserve;
+    struct ch_batch insert;
+};
+CH_MUST_CHECK enum ch_err batches_start(struct ch_ctx *ctx, void **ret_state);
+
+#endif
