@@ -29,6 +29,7 @@ struct ch_request {
     const char *content_type;            /**< application/json until the handler says otherwise */
     struct ch_http_header extra[8];
     size_t extra_count;
+    json_t *json;                        /**< the parsed body, after ch_body_bind; the chassis frees it */
 };
 
 /** Reads top to bottom; writes req->body and returns CH_OK, or returns an error: the chassis replies either way. */
@@ -51,12 +52,16 @@ struct ch_route {
     size_t body_max;          /**< 0: the default, 256 KiB */
 };
 
-void ch_reply_header(struct ch_request *req, const char *name, struct ch_str value); /**< value must outlive the handler (arena or literal) */
-void ch_reply_etag(struct ch_request *req, int64_t version);                         /**< "v<version>" quoted */
-/** True when If-None-Match has this version: status 304 and an empty body are set; the handler returns CH_OK at once. */
+/** Replaces an earlier one of that name. `name` is a literal; value must outlive the handler (arena or literal). More than 8 are dropped, and logged. */
+void ch_reply_header(struct ch_request *req, const char *name, struct ch_str value);
+void ch_reply_etag(struct ch_request *req, int64_t version);           /**< ETag: "7" */
+void ch_reply_etag_text(struct ch_request *req, struct ch_str opaque); /**< ETag of other content, without quotes: 7-1c9f; [0-9a-z-] only */
+/** True when If-None-Match (a list, weak ones too, or '*') has this version: status 304 and an empty body are set; the handler returns CH_OK
+ *  at once. Sets the ETag either way. */
 bool ch_is_not_modified(struct ch_request *req, int64_t version);
-/** If-Match: absent is CH_ERR_PRECONDITION_REQUIRED when `is_required` (else *ret_version = -1), malformed CH_ERR_INVALID; '*' answers -1. The handler compares in
- *  its UPDATE and returns CH_ERR_PRECONDITION_FAILED. */
+bool ch_is_not_modified_text(struct ch_request *req, struct ch_str opaque);
+/** If-Match: "7" or "7-1c9f" answer 7 (only the number counts), '*' answers -1; lists, weak and other forms are CH_ERR_INVALID. Absent is
+ *  CH_ERR_PRECONDITION_REQUIRED when `is_required`, else -1. The handler compares in its UPDATE and returns CH_ERR_PRECONDITION_FAILED. */
 CH_MUST_CHECK enum ch_err ch_if_match(struct ch_request *req, bool is_required, int64_t *ret_version);
 
 /** Parses the JSON body (Content-Type application/json, else 415) and binds it. `ret_present` may be NULL. */
@@ -84,7 +89,7 @@ enum { CH_CONFIG_SECRET = 1, CH_CONFIG_REQUIRED = 2, CH_CONFIG_SECRET_IN_URI = 4
 
 /** One variable: drives parsing, --help, the start-up dump (secrets redacted), the docs and the chart's values test. */
 struct ch_config_row {
-    const char *name;         /**< environment variable */
+    const char *name;         /**< environment variable; empty counts as not set */
     enum ch_config_type type; /**< member: const char *, int64_t, double, bool */
     size_t offset;            /**< in the service's config struct */
     const char *fallback;
@@ -120,6 +125,13 @@ CH_MUST_CHECK enum ch_err ch_outbox_add(struct ch_tx *tx, const char *type, stru
 /** After the commit: lets the relay look at once. Any thread. */
 void ch_outbox_wake(void);
 
+/* ---- work that no request started ---------------------------------------------------------------------------------------- */
+
+/** Makes a context for work of the service itself (a batch's commit, a job): arena, database, deadline `timeout_ms` from now, a trace that
+ *  continues `parent` (NULL: a new one), a place in the list of work in flight. `name` is a literal. Close it on the same fiber. */
+CH_MUST_CHECK enum ch_err ch_ctx_open(struct ch_ctx *ctx, struct ch_loop *loop, const char *name, int64_t timeout_ms, const struct ch_trace *parent);
+void ch_ctx_close(struct ch_ctx *ctx, enum ch_err result);
+
 /* ---- jobs -------------------------------------------------------------------------------------------------------------- */
 
 /** Runs on loop 0 every `interval_ms` after the last run ended. */
@@ -144,7 +156,7 @@ struct ch_peer *ch_peer_at(struct ch_ctx *ctx, int index);
 struct ch_service {
     const char *name;
     const char *summary;                   /**< for --help */
-    void *config;                          /**< the service's config struct (its first rows are the chassis's own) */
+    void *config;                          /**< the service's own config struct; NULL when it has no rows */
     const struct ch_config_row *config_rows; /**< the service's own rows; end with a NULL name */
     const struct ch_route *routes;         /**< end with a zeroed row; as all below */
     const struct ch_rpc *rpcs;
@@ -152,11 +164,12 @@ struct ch_service {
     const struct ch_job *jobs;
     const struct ch_query *queries;        /**< generated; index = enum */
     const struct ch_peer_row *peers;
-    /** Once per loop, on the loop, before it serves: make per-loop state (batches, caches); ch_loop_state keeps it. May be NULL. */
+    /** Once per loop, on a fiber of the loop, before it serves: make per-loop state (batches, caches); ch_loop_state keeps it. The context and its
+     *  arena live as long as the loop: the state may stand there, and nothing else frees it. May be NULL. */
     enum ch_err (*loop_start)(struct ch_ctx *ctx, void **ret_state);
 };
 
-void *ch_loop_state(struct ch_ctx *ctx); /**< what loop_start made on this loop */
+void *ch_loop_state(const struct ch_ctx *ctx); /**< what loop_start made on this loop */
 
 /** Runs the service until SIGTERM or SIGINT; the exit code. 78 (EX_CONFIG): bad configuration. --help and --version answer and end. */
 int ch_service_main(const struct ch_service *service, int argc, char **argv);
