@@ -89,7 +89,8 @@ static char *put_date(char *p, int32_t days)
 
 void ch_time_format(int64_t wall_us, char ret_text[CH_TIME_TEXT])
 {
-    int64_t days, ms;
+    int64_t days;
+    int ms; // of the day
     char *p;
 
     if (wall_us < FIRST_DAY * US_PER_DAY)
@@ -97,17 +98,17 @@ void ch_time_format(int64_t wall_us, char ret_text[CH_TIME_TEXT])
     if (wall_us >= (LAST_DAY + 1) * US_PER_DAY)
         wall_us = (LAST_DAY + 1) * US_PER_DAY - 1;
     days = wall_us / US_PER_DAY - (wall_us % US_PER_DAY < 0);
-    ms = (wall_us - days * US_PER_DAY) / 1000;
+    ms = (int)((wall_us - days * US_PER_DAY) / 1000);
 
     p = put_date(ret_text, (int32_t)days);
     *p++ = 'T';
-    p = put_digits(p, (int)(ms / 3600000), 2);
+    p = put_digits(p, ms / 3600000, 2);
     *p++ = ':';
-    p = put_digits(p, (int)(ms / 60000 % 60), 2);
+    p = put_digits(p, ms / 60000 % 60, 2);
     *p++ = ':';
-    p = put_digits(p, (int)(ms / 1000 % 60), 2);
+    p = put_digits(p, ms / 1000 % 60, 2);
     *p++ = '.';
-    p = put_digits(p, (int)(ms % 1000), 3);
+    p = put_digits(p, ms % 1000, 3);
     *p++ = 'Z';
     *p = '\0';
 }
