@@ -147,12 +147,15 @@ static void look_around(void *arg)
     assert_true(ch_loop_current() == loop);
     assert_int_equal(ch_loop_index(loop), 3);
     assert_int_equal(ch_loop_fibers(loop), 1);
+    assert_ptr_equal(ch_loop_user(loop), &steps);
 }
 
 static void test_loop__is_known_to_its_thread_only_while_it_runs(void **state)
 {
     (void)state;
     assert_null(ch_loop_current());
+    assert_null(ch_loop_user(loop));
+    ch_loop_set_user(loop, &steps);
     loop_run_until_done(look_around, NULL);
     assert_null(ch_loop_current());
     assert_null(ch_fiber_current());
