@@ -15,7 +15,7 @@ start_gateway() {
   if is_current gateway "$sum"; then
     return
   fi
-  ! is_alive gateway || stop_gateway
+  stop_gateway
   require_free gateway "$GATEWAY_PORT"
   launch gateway "$sum" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     /usr/sbin/nginx -p "$NGINX_DIR" -c "$NGINX_DIR/nginx.conf" -e stderr

@@ -77,7 +77,7 @@ run_logged() {
 # No end without a word: what no step foresaw is a fault of ./dev itself.
 on_exit() {
   local code=$?
-  if ((code != 0)) && [[ -z $IS_EXPLAINED ]]; then
+  if ((code != 0 && code != 141)) && [[ -z $IS_EXPLAINED ]]; then # 141: the reader of our output went away
     printf '%6ss  FAILED: ./dev itself, near line %s of %s\n  next  run it again as: bash -x ./dev ...\n' "$(elapsed)" "${BASH_LINENO[0]}" "${BASH_SOURCE[1]:-dev}" >&2
   fi
 }
@@ -162,12 +162,10 @@ is_alive() { pid_of "$1" >/dev/null; }
 # is_current NAME SUM: it runs, and from exactly this.
 is_current() { is_alive "$1" && [[ -e $RUN/$1.sum && $(<"$RUN/$1.sum") == "$2" ]]; }
 
-# launch NAME SUM COMMAND...: starts it in a session of its own; the caller waits for readiness.
+# launch NAME SUM COMMAND...: starts it in a session of its own. The caller has stopped what was there, and waits for readiness.
 launch() {
   local name=$1 sum=$2 log=$LOGS/$1.log
   shift 2
-  end_orphans "$name"
-  rm -f "$RUN/$name.sum"
   if [[ -e $log && $(stat -c %s "$log") -gt 20000000 ]]; then
     mv -f "$log" "$log.1"
   fi
@@ -213,14 +211,18 @@ advice() {
 
 # end_orphans NAME: ends what a dead NAME left behind in its session (a killed nginx leaves its workers).
 end_orphans() {
-  local sid pid cwd
+  local sid pid cwd tries
   [[ -s $RUN/$1.pid ]] || return 0
   sid=$(<"$RUN/$1.pid")
   for pid in $(pgrep -s "$sid" || true); do
     cwd=$(readlink "/proc/$pid/cwd" 2>/dev/null) || continue
-    [[ $cwd == "$VAR" || $cwd == "$VAR"/* || $cwd == "$(readlink -f "$VAR/postgres")"/* ]] && kill -KILL "$pid" 2>/dev/null
+    [[ $cwd == "$VAR" || $cwd == "$VAR"/* || $cwd == "$(readlink -f "$VAR/postgres")"/* ]] || continue
+    kill -KILL "$pid" 2>/dev/null || continue
+    for ((tries = 0; tries < 100; tries++)); do
+      birth_of "$pid" >/dev/null || break
+      sleep 0.02
+    done
   done
-  return 0
 }
 
 # begin_stop NAME SIGNAL: asks; end_stop NAME SECONDS: waits, insists, forgets.

@@ -43,11 +43,11 @@ resolve_pg_home() {
   PG_SOCKET_DIR=$PG_HOME/socket
 }
 
-# A cluster exists whole or not at all: an interrupted initdb leaves only data.new.
+# A cluster exists whole or not at all: an interrupted initdb leaves only a data.new folder.
 init_pg() {
-  local draft=$PG_HOME/data.new secret=$PG_HOME/initial-password
+  local draft=$PG_HOME/data.new.$$ secret=$PG_HOME/initial-password
   [[ ! -e $PG_HOME/data ]] || return 0
-  rm -rf "$draft"
+  rm -rf "$PG_HOME"/data.new.*
   install -m 600 /dev/null "$secret"
   ((EUID != 0)) || chown postgres: "$secret"
   echo "$POSTGRES_PASSWORD" >"$secret"
@@ -61,6 +61,15 @@ init_pg() {
   say postgres 'made a new database'
 }
 
+# A killed server leaves its lock files, and so long as nobody has reaped it, its pid still answers: PostgreSQL would refuse to start.
+drop_stale_locks() {
+  local pid lock=$PG_HOME/data/postmaster.pid
+  pid=$(head -n 1 "$lock" 2>/dev/null) || pid=0
+  if ! birth_of "$pid" >/dev/null || [[ $(readlink "/proc/$pid/cwd" 2>/dev/null) != "$PG_HOME/data" ]]; then
+    rm -f "$lock" "$PG_SOCKET_DIR"/.s.PGSQL.*
+  fi
+}
+
 start_postgres() {
   local sum command
   prepare_pg_home
@@ -70,7 +79,8 @@ start_postgres() {
   if is_current postgres "$sum"; then
     return
   fi
-  ! is_alive postgres || stop_postgres
+  stop_postgres
+  drop_stale_locks
   require_free postgres "$POSTGRES_PORT"
   command=("$PG_BIN/postgres" -D "$PG_HOME/data" -c "config_file=$PG_HOME/postgresql.conf")
   # setpriv, not runuser: it leaves no process of its own between us and the server.

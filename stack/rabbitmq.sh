@@ -35,7 +35,7 @@ start_rabbitmq() {
   if is_current rabbitmq "$sum" && is_current epmd "$EPMD_PORT"; then
     return
   fi
-  ! is_alive rabbitmq || stop_rabbitmq
+  stop_rabbitmq
   if ! is_current epmd "$EPMD_PORT"; then
     stop_epmd
     require_free epmd "$EPMD_PORT"

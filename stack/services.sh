@@ -35,10 +35,8 @@ start_service() {
   if is_current "$service" "$sum"; then
     return
   fi
-  if is_alive "$service"; then
-    say "$service" 'its program or settings changed: restarting it'
-    stop_service "$service"
-  fi
+  ! is_alive "$service" || say "$service" 'its program or settings changed: restarting it'
+  stop_service "$service"
   for kind in HTTP GRPC ADMIN; do require_free "$service ($kind)" "$(port_of "$service" "$kind")"; done
   mapfile -t environment <"$file"
   launch "$service" "$sum" env -i PATH=/usr/bin:/bin LANG=C.UTF-8 HOME="$VAR" "${environment[@]}" "$binary"
