@@ -37,7 +37,13 @@ build() {
   BUILT=$(tail -n 1 "$log")
 }
 
-build_failed() { fail "the $1 build failed" "$2" 'mend what the compiler names, run ./dev build '"$1"; }
+# Two compilers end at different times: the first error is rarely at the end of the log.
+build_failed() {
+  local errors=$ROOT/build/$1.errors
+  grep -E -A 3 '(: (fatal )?error:|undefined reference|^ERROR:|^ninja: error|meson.build:[0-9]+:)' "$2" | head -n 15 >"$errors" || cp "$2" "$errors"
+  say build "the whole log is $2"
+  fail "the $1 build failed" "$errors" "mend what it names, run ./dev build $1"
+}
 
 build_services() {
   local -a targets=()

@@ -7,6 +7,7 @@ NODE_WANTED=20
 NODE_FALLBACK=22.12.0
 NODE_HOME=$ROOT/build/tools/node
 POLICY=/usr/sbin/policy-rc.d
+POLICY_MARK='No service starts while Gwasuwon installs packages.'
 CLUSTER_POLICY=/etc/postgresql-common/createcluster.d/gwasuwon-install.conf
 # Units that the packages switch on: those that were not there before are switched off again.
 SYSTEM_UNITS=(nginx.service postgresql.service rabbitmq-server.service epmd.service epmd.socket)
@@ -54,9 +55,10 @@ install_quietly() (
     [[ -z $made_folder ]] || as_root rmdir "${CLUSTER_POLICY%/*}" 2>/dev/null || true
   }
   trap release_holds EXIT
-  if [[ ! -e $POLICY ]]; then
+  # The mark tells one that a killed installation of ours left from one that is the machine's own.
+  if [[ ! -e $POLICY ]] || grep -q "$POLICY_MARK" "$POLICY"; then
     made_policy=1
-    printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin "$POLICY"
+    printf '#!/bin/sh\n# %s\nexit 101\n' "$POLICY_MARK" | as_root install -m 755 /dev/stdin "$POLICY"
   fi
   [[ -d ${CLUSTER_POLICY%/*} ]] || made_folder=1
   as_root mkdir -p "${CLUSTER_POLICY%/*}"
@@ -64,7 +66,7 @@ install_quietly() (
 
   run_logged packages "$LOGS/apt-update.log" as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update ||
     say packages "the package lists could not be renewed ($LOGS/apt-update.log): trying with those at hand"
-  run_logged packages "$LOGS/apt.log" as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@" ||
+  run_logged packages "$LOGS/apt.log" as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "$@" ||
     fail 'apt could not install the packages' "$LOGS/apt.log" 'mend what apt names (network, sources, a held lock), run ./dev up again'
   if command -v systemctl >/dev/null; then
     for unit in "${absent[@]}"; do

@@ -15,6 +15,7 @@ COMPONENTS=(postgres rabbitmq "${SERVICES[@]}" gateway)
 
 BEGAN_US=${EPOCHREALTIME/[.,]/}
 JOB_PID=
+WIDTH=$({ [[ -t 1 ]] && tput cols; } 2>/dev/null || echo 80)
 IS_EXPLAINED= # set once the screen says why this run ends
 
 # ---- the screen --------------------------------------------------------------------------------------------------------
@@ -32,7 +33,7 @@ say() {
 
 # working NAME TEXT: what is being waited for; the next line replaces it. Only where a person looks.
 working() {
-  [[ ! -t 1 ]] || printf '\r\e[K%6ss  %-14s %.*s' "$(elapsed)" "$1" $((${COLUMNS:-$(tput cols 2>/dev/null || echo 80)} - 26)) "$2"
+  [[ ! -t 1 ]] || printf '\r\e[K%6ss  %-14s %.*s' "$(elapsed)" "$1" $((WIDTH - 26)) "$2"
 }
 
 # fail WHAT [LOG] [NEXT]: says what failed, where its log is, what to do; ends ./dev.
@@ -71,6 +72,7 @@ run_logged() {
   done
   wait "$JOB_PID" || code=$?
   JOB_PID=
+WIDTH=$({ [[ -t 1 ]] && tput cols; } 2>/dev/null || echo 80)
   return "$code"
 }
 
