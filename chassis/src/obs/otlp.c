@@ -218,7 +218,7 @@ static void settle(CURLcode result, int64_t now_ns, bool is_stopping)
         otlp.batch_due_ns = now_ns + SECOND_NS;
         return;
     }
-    int64_t pause_ns = SECOND_NS << otlp.tries;
+    int64_t pause_ns = SECOND_NS << (otlp.tries - 1);
     otlp.next_try_ns = now_ns + (pause_ns < PAUSE_MAX_NS ? pause_ns : PAUSE_MAX_NS);
 }
 
