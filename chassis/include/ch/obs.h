@@ -57,7 +57,8 @@ void ch_log_write(enum ch_log_level level, const struct ch_trace *trace, const c
 enum ch_metric_type { CH_COUNTER = 1, CH_GAUGE, CH_HISTOGRAM };
 #define CH_METRIC_LABELS 4
 
-/** One row a metric. `labels`: names, NULL-terminated; values come from small closed sets. Seconds are fed as nanoseconds. */
+/** One row a metric. `labels`: names, NULL-terminated; values come from small closed sets. A histogram whose name ends in "_seconds" has
+ *  buckets of time and is fed nanoseconds by ch_observe_ns; any other one has buckets of counts and is fed by ch_observe. */
 struct ch_metric {
     const char *name; /**< "http_server_request_duration_seconds" */
     enum ch_metric_type type;
