@@ -1,0 +1,76 @@
+-- migrate:up
+
+-- One row an order. A row with status CANCELLED and no delivery_id is a tombstone: the order was cancelled before its event came, and
+-- the delivery will never be made.
+CREATE TABLE delivery.deliveries (
+    order_id    uuid PRIMARY KEY,
+    delivery_id uuid UNIQUE,
+    buyer_id    uuid,
+    farm_ids    uuid[] NOT NULL DEFAULT '{}',
+    status      text NOT NULL CHECK (status IN ('READY', 'ON_ROUTE', 'DELIVERED', 'CANCELLED')),
+    last_event  text NOT NULL,
+    sequence    integer NOT NULL,
+    carrier     text NOT NULL DEFAULT '',
+    invoice_no  text UNIQUE,
+    region      text NOT NULL DEFAULT '',
+    next_at_s   double precision,  -- when the clock moves it next, in simulated seconds; null: never
+    created_at  timestamptz NOT NULL,
+    updated_at  timestamptz NOT NULL
+);
+CREATE INDEX deliveries_due ON delivery.deliveries (next_at_s) WHERE next_at_s IS NOT NULL;
+
+-- What happened to a box; rows are only ever added.
+CREATE TABLE delivery.tracking_events (
+    order_id uuid NOT NULL REFERENCES delivery.deliveries,
+    sequence integer NOT NULL,
+    type     text NOT NULL CHECK (type IN ('CREATED', 'PICKED_UP', 'AT_HUB', 'OUT_FOR_DELIVERY', 'ATTEMPT_FAILED', 'EXCEPTION',
+                                           'DELIVERED', 'CANCELLED')),
+    status   text NOT NULL,
+    location text NOT NULL,
+    message  text NOT NULL,
+    at       timestamptz NOT NULL,
+    PRIMARY KEY (order_id, sequence)
+);
+
+-- The simulated clock: seconds it has counted until real_at, and how fast it counts since.
+CREATE TABLE delivery.simulation (
+    only_row     boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    paused       boolean NOT NULL,
+    speed        double precision NOT NULL CHECK (speed > 0),
+    ready_mean_s integer NOT NULL CHECK (ready_mean_s > 0),
+    route_mean_s integer NOT NULL CHECK (route_mean_s > 0),
+    counted_s    double precision NOT NULL,
+    real_at      timestamptz NOT NULL
+);
+
+CREATE FUNCTION delivery.simulated_s() RETURNS double precision LANGUAGE sql STABLE AS $$
+    SELECT counted_s + CASE WHEN paused THEN 0 ELSE extract(epoch FROM clock_timestamp() - real_at) * speed END FROM delivery.simulation
+$$;
+
+CREATE TABLE delivery.outbox (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    event_id    uuid NOT NULL UNIQUE,
+    type        text NOT NULL,
+    subject     text NOT NULL,
+    data        text NOT NULL,
+    traceparent text,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    sent_at     timestamptz
+);
+CREATE INDEX outbox_unsent ON delivery.outbox (id) WHERE sent_at IS NULL;
+
+CREATE TABLE delivery.inbox (
+    consumer    text NOT NULL,
+    event_id    uuid NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (consumer, event_id)
+);
+
+GRANT SELECT, INSERT, UPDATE ON delivery.deliveries, delivery.outbox, delivery.simulation TO delivery_app;
+GRANT SELECT, INSERT ON delivery.tracking_events, delivery.inbox TO delivery_app;
+GRANT EXECUTE ON FUNCTION delivery.simulated_s() TO delivery_app;
+
+-- migrate:down
+DROP TABLE delivery.inbox, delivery.outbox, delivery.tracking_events, delivery.deliveries;
+DROP FUNCTION delivery.simulated_s();
+DROP TABLE delivery.simulation;
