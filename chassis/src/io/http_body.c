@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The body of a request: Content-Length or chunked (RFC 9112, 6 and 7.1). Strict to the byte, because a body whose end two
-// readers see in different places is how requests are smuggled. Trailers are checked and dropped: nothing may act on them.
+// The body of a request: Content-Length or chunked (RFC 9112, 6 and 7.1). Strict to the byte, because a body whose end
+// two readers see in different places is how requests are smuggled. Trailers are checked and dropped: nothing may act
+// on them.
 #include "http_head.h"
 
 void ch_http_body_init(struct ch_http_body *body, const struct ch_http_head *head)
@@ -61,7 +62,8 @@ static enum ch_err take_size_line(struct ch_http_body *body, const char *data, s
     return read_size(body, data, line_len - 1);
 }
 
-static enum ch_err take_content(struct ch_http_body *body, const char *data, size_t len, struct ch_buf *out, size_t *ret_used)
+static enum ch_err take_content(struct ch_http_body *body, const char *data, size_t len, struct ch_buf *out,
+                                size_t *ret_used)
 {
     size_t take = body->left < len ? (size_t)body->left : len;
 
@@ -119,7 +121,8 @@ static enum ch_err take(struct ch_http_body *body, const char *data, size_t len,
     }
 }
 
-enum ch_err ch_http_body_feed(struct ch_http_body *body, const char *data, size_t len, struct ch_buf *out, size_t *ret_used)
+enum ch_err ch_http_body_feed(struct ch_http_body *body, const char *data, size_t len, struct ch_buf *out,
+                              size_t *ret_used)
 {
     enum ch_err err = CH_OK;
     size_t used = 0, step;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a connection: opened, read, timed out, ended. Which bytes mean what is http_request.c's affair.
-// The socket is read in every state, so that a peer that goes away is seen at once; what arrives while a request is handled is
-// kept up to CH_HTTP_STASH_MAX. A connection on which a fiber works is never freed under it: it is marked broken.
+// The socket is read in every state, so that a peer that goes away is seen at once; what arrives while a request is
+// handled is kept up to CH_HTTP_STASH_MAX. A connection on which a fiber works is never freed under it: it is marked
+// broken.
 #include "http_internal.h"
 
 #include <arpa/inet.h>
@@ -134,8 +135,8 @@ void ch_http_conn_free(struct ch_http_conn *conn)
     free(conn);
 }
 
-// The client may still be sending. Closing now would make the kernel answer with a reset, and a reset may destroy our reply before the
-// client has read it (RFC 9112, 9.6).
+// The client may still be sending. Closing now would make the kernel answer with a reset, and a reset may destroy our
+// reply before the client has read it (RFC 9112, 9.6).
 static void linger(struct ch_http_conn *conn)
 {
     if (conn->is_eof || conn->is_broken || shutdown(conn->fd, SHUT_WR)) {
@@ -248,8 +249,8 @@ static void received(struct ch_http_conn *conn, const char *data, size_t len)
     }
 }
 
-// A plain request goes on: an order must not be torn because a phone lost its connection, and a client may shut its side while it waits
-// for the reply. A stream ends: nobody listens.
+// A plain request goes on: an order must not be torn because a phone lost its connection, and a client may shut its
+// side while it waits for the reply. A stream ends: nobody listens.
 static void ended(struct ch_http_conn *conn, bool is_broken)
 {
     conn->is_eof = true;
@@ -290,7 +291,8 @@ void ch_http_conn_timeout(struct ch_http_conn *conn, enum ch_http_timeout kind)
         ch_http_conn_close(conn);
 }
 
-// Idle ones close; one that has just come gets a moment to say what it wants; streams end; the others are answered and then close.
+// Idle ones close; one that has just come gets a moment to say what it wants; streams end; the others are answered and
+// then close.
 void ch_http_conn_drain(struct ch_http_conn *conn)
 {
     if (conn->state == CH_HTTP_IDLE && !conn->is_resuming)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The head of a request. Three readers in a row: a scan of the raw bytes, http_parser for the grammar, and a table of rules
-// for the fields. Debian builds http_parser without its strict mode: it takes bare LF, a space in a field name, a tab or a
-// fragment in the target, two spaces between the words. So nothing may rely on the parser alone; what it lets pass is refused
-// here, before anything downstream sees it.
+// The head of a request. Three readers in a row: a scan of the raw bytes, http_parser for the grammar, and a table of
+// rules for the fields. Debian builds http_parser without its strict mode: it takes bare LF, a space in a field name, a
+// tab or a fragment in the target, two spaces between the words. So nothing may rely on the parser alone; what it lets
+// pass is refused here, before anything downstream sees it.
 #include "http_head.h"
 
 #include <http_parser.h>
@@ -16,7 +16,8 @@ static bool is_text(unsigned char c)
 }
 
 // The byte at pos is no text: the end of a line, or an error. False: more bytes are needed.
-static bool scan_line_end(struct ch_http_scan *scan, const char *data, size_t len, enum ch_err *ret_err, bool *ret_is_empty)
+static bool scan_line_end(struct ch_http_scan *scan, const char *data, size_t len, enum ch_err *ret_err,
+                          bool *ret_is_empty)
 {
     if (data[scan->pos] != '\r') {
         *ret_err = CH_ERR_BAD_SYNTAX;
@@ -32,7 +33,8 @@ static bool scan_line_end(struct ch_http_scan *scan, const char *data, size_t le
     return true;
 }
 
-enum ch_err ch_http_scan(struct ch_http_scan *scan, const char *data, size_t len, size_t bytes_max, size_t lines_max, size_t *ret_end)
+enum ch_err ch_http_scan(struct ch_http_scan *scan, const char *data, size_t len, size_t bytes_max, size_t lines_max,
+                         size_t *ret_end)
 {
     size_t stop = len < bytes_max ? len : bytes_max;
     bool is_end = false;
@@ -113,8 +115,10 @@ static int on_head_complete(http_parser *parser)
     return 1;
 }
 
-static const http_parser_settings callbacks = {
-    .on_url = on_url, .on_header_field = on_field, .on_header_value = on_value, .on_headers_complete = on_head_complete};
+static const http_parser_settings callbacks = {.on_url = on_url,
+                                               .on_header_field = on_field,
+                                               .on_header_value = on_value,
+                                               .on_headers_complete = on_head_complete};
 
 static const enum ch_http_method methods[] = {
     [HTTP_GET] = CH_GET,     [HTTP_HEAD] = CH_HEAD,     [HTTP_POST] = CH_POST,       [HTTP_PUT] = CH_PUT,
@@ -244,8 +248,9 @@ static const struct field {
 
 bool ch_http_is_token(struct ch_str s)
 {
-    static const bool signs[128] = {['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
-                                    ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1,  ['~'] = 1};
+    static const bool signs[128] = {
+        ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
+        ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1,  ['~'] = 1};
 
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.data[i], letter = c | 0x20;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the HTTP server share: the server, a connection, a request with its exchange. Nothing outside http_*.c and
-// problem.c may include this. All of it belongs to one loop thread.
+// What the files of the HTTP server share: the server, a connection, a request with its exchange. Nothing outside
+// http_*.c and problem.c may include this. All of it belongs to one loop thread.
 #ifndef CH_HTTP_INTERNAL_H
 #define CH_HTTP_INTERNAL_H
 
@@ -9,8 +9,8 @@
 #include <event2/event_struct.h>
 #include <netinet/in.h>
 
-#define CH_HTTP_SCRATCH_BYTES (64 * 1024)       // one read
-#define CH_HTTP_STASH_MAX     (64 * 1024)       // unread bytes kept while a request is handled; then the socket is left alone
+#define CH_HTTP_SCRATCH_BYTES (64 * 1024) // one read
+#define CH_HTTP_STASH_MAX     (64 * 1024) // unread bytes kept while a request is handled; then the socket is left alone
 #define CH_HTTP_LINGER_BYTES  (4 * 1024 * 1024) // thrown away after a last reply, so that the client can read it
 #define CH_HTTP_GRACE_NS      INT64_C(1000000000)
 #define CH_HTTP_STREAM_PIECE  (64 * 1024)
@@ -30,7 +30,14 @@ enum ch_http_state {
 };
 
 /** Each kind has one duration for all connections, so its list is sorted by the order of insertion. */
-enum ch_http_timeout { CH_HTTP_T_HEAD, CH_HTTP_T_BODY, CH_HTTP_T_IDLE, CH_HTTP_T_WRITE, CH_HTTP_T_GRACE, CH_HTTP_TIMEOUTS };
+enum ch_http_timeout {
+    CH_HTTP_T_HEAD,
+    CH_HTTP_T_BODY,
+    CH_HTTP_T_IDLE,
+    CH_HTTP_T_WRITE,
+    CH_HTTP_T_GRACE,
+    CH_HTTP_TIMEOUTS
+};
 
 struct ch_http_timer {
     struct ch_http_timer *next, *prev; // NULL when not set
@@ -67,22 +74,22 @@ struct ch_http_conn {
     struct event read_event, write_event;
     struct ch_http_timer timer;
     struct ch_http_request *req;
-    struct ch_fiber *fiber;  // while HANDLING or STREAMING, once it runs
-    struct ch_wait *writer;  // the streaming fiber waits for `out` to drain
-    struct ch_buf in, out;   // bytes not consumed yet; bytes the kernel did not take
-    size_t out_sent;         // of `out`
-    size_t held;             // bytes of this connection counted in server->held
+    struct ch_fiber *fiber; // while HANDLING or STREAMING, once it runs
+    struct ch_wait *writer; // the streaming fiber waits for `out` to drain
+    struct ch_buf in, out;  // bytes not consumed yet; bytes the kernel did not take
+    size_t out_sent;        // of `out`
+    size_t held;            // bytes of this connection counted in server->held
     size_t lingered;
     struct ch_http_scan scan;
     enum ch_http_state state;
     int fd;
-    bool is_last;        // close after the current reply
-    bool is_eof;         // the peer sends no more
-    bool is_broken;      // the socket failed: nothing can be sent
-    bool is_fresh;       // no request was read yet
+    bool is_last;   // close after the current reply
+    bool is_eof;    // the peer sends no more
+    bool is_broken; // the socket failed: nothing can be sent
+    bool is_fresh;  // no request was read yet
     bool is_read_paused;
-    bool is_resuming;    // in server->resume
-    bool is_cancelled;   // the stream must end: drain
+    bool is_resuming;  // in server->resume
+    bool is_cancelled; // the stream must end: drain
     bool has_skipped_crlf;
     char peer[INET6_ADDRSTRLEN];
 };
@@ -121,7 +128,8 @@ void ch_http_request_give(struct ch_http_conn *conn);
 void ch_http_at_turn_end(struct ch_http_server *server);
 
 // http_conn.c: what happens to a connection
-void ch_http_conn_new(struct ch_http_server *server, int fd, const struct sockaddr *address, bool is_refused); // takes ownership of fd
+void ch_http_conn_new(struct ch_http_server *server, int fd, const struct sockaddr *address,
+                      bool is_refused); // takes ownership of fd
 void ch_http_conn_readable(struct ch_http_conn *conn);
 void ch_http_conn_timeout(struct ch_http_conn *conn, enum ch_http_timeout kind);
 void ch_http_conn_drain(struct ch_http_conn *conn);
@@ -134,14 +142,16 @@ void ch_http_conn_account(struct ch_http_conn *conn);
 bool ch_http_is_over_budget(const struct ch_http_server *server);
 
 // http_request.c: from bytes to a handler and back
-size_t ch_http_consume(struct ch_http_conn *conn, const char *data, size_t len); // IDLE, HEAD, BODY; how many bytes it took
-void ch_http_request_done(struct ch_http_conn *conn);                          // the reply was given to the kernel or to `out`
+size_t ch_http_consume(struct ch_http_conn *conn, const char *data,
+                       size_t len);                   // IDLE, HEAD, BODY; how many bytes it took
+void ch_http_request_done(struct ch_http_conn *conn); // the reply was given to the kernel or to `out`
 
 // http_reply.c
 void ch_http_stream_end(struct ch_http_conn *conn); // the last chunk
 
 // http_out.c: bytes to the socket
-void ch_http_send(struct ch_http_conn *conn, struct ch_str a, struct ch_str b, struct ch_str c); // keeps what the kernel does not take
+void ch_http_send(struct ch_http_conn *conn, struct ch_str a, struct ch_str b,
+                  struct ch_str c); // keeps what the kernel does not take
 void ch_http_writable(struct ch_http_conn *conn);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes to the socket: at once when the kernel takes them, else kept in the connection until it does. What is kept counts in
-// the server's budget of held bytes; a connection past it is broken off. Never closes a connection by itself while a fiber
-// works on it: it marks it broken and the fiber's end closes it.
+// Bytes to the socket: at once when the kernel takes them, else kept in the connection until it does. What is kept
+// counts in the server's budget of held bytes; a connection past it is broken off. Never closes a connection by itself
+// while a fiber works on it: it marks it broken and the fiber's end closes it.
 #include "http_internal.h"
 
 #include <errno.h>

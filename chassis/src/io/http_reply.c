@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Replies: whole ones, problems, streams. The head is put together in a buffer of the server and leaves with the body in one call.
-// Never lets a control character into a head: a value that holds one is our bug and becomes a 500.
+// Replies: whole ones, problems, streams. The head is put together in a buffer of the server and leaves with the body
+// in one call. Never lets a control character into a head: a value that holds one is our bug and becomes a 500.
 #include "http_internal.h"
 
 #include <http_parser.h>
@@ -70,15 +70,17 @@ static bool are_clean(const struct ch_http_header *extra, size_t count)
 static const char *date_now(struct ch_http_server *server)
 {
     static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     time_t now = time(NULL);
     struct tm tm;
 
     if (now == server->date_s || !gmtime_r(&now, &tm))
         return server->date;
     server->date_s = now;
-    (void)snprintf(server->date, sizeof(server->date), "%s, %02d %s %04d %02d:%02d:%02d GMT", days[tm.tm_wday], tm.tm_mday,
-                   months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec); // fits until the year 9999
+    (void)snprintf(server->date, sizeof(server->date), "%s, %02d %s %04d %02d:%02d:%02d GMT", days[tm.tm_wday],
+                   tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
+                   tm.tm_sec); // fits until the year 9999
     return server->date;
 }
 
@@ -125,8 +127,8 @@ static struct ch_str head_end(struct ch_http_exchange *x)
 
 // ---- whole replies ----
 
-void ch_http_reply(struct ch_http_exchange *x, int status, const char *content_type, const struct ch_http_header *extra, size_t extra_count,
-                   struct ch_str body)
+void ch_http_reply(struct ch_http_exchange *x, int status, const char *content_type, const struct ch_http_header *extra,
+                   size_t extra_count, struct ch_str body)
 {
     bool has_body = status != 204 && status != 304;
     struct ch_buf *head = &x->conn->server->head;
@@ -191,7 +193,8 @@ static bool is_over(const struct ch_http_conn *conn)
 enum ch_err ch_http_stream_start(struct ch_http_exchange *x, int status, const char *content_type)
 {
     // Caches and proxies must pass each piece on at once.
-    static const struct ch_http_header live[] = {{{"Cache-Control", 13}, {"no-store", 8}}, {{"X-Accel-Buffering", 17}, {"no", 2}}};
+    static const struct ch_http_header live[] = {{{"Cache-Control", 13}, {"no-store", 8}},
+                                                 {{"X-Accel-Buffering", 17}, {"no", 2}}};
     static const struct ch_http_header chunked = {{"Transfer-Encoding", 17}, {"chunked", 7}};
     struct ch_http_conn *conn = x->conn;
     struct ch_buf *head = &conn->server->head;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From bytes to a handler and back: reads a head, then a body, starts the fiber that handles the request, and ends it. What cannot be
-// understood is answered here, without a fiber, and is the connection's last.
+// From bytes to a handler and back: reads a head, then a body, starts the fiber that handles the request, and ends it.
+// What cannot be understood is answered here, without a fiber, and is the connection's last.
 #include "http_internal.h"
 
 // ---- handling ----
@@ -114,7 +114,7 @@ static enum ch_err find_head(struct ch_http_conn *conn, const char *data, size_t
     err = ch_http_scan(&conn->scan, data, len, limits->head_max, limits->headers_max + 1, ret_end);
     if (conn->scan.lines == 0 && conn->scan.pos > CH_HTTP_TARGET_MAX + sizeof("OPTIONS  HTTP/1.1"))
         return CH_ERR_URI_TOO_LONG;
-    return err;
+    return *ret_end > 0 && conn->scan.lines == 1 ? CH_ERR_BAD_SYNTAX : err; // nothing but an empty line
 }
 
 static size_t consume_head(struct ch_http_conn *conn, const char *data, size_t len)

@@ -10,13 +10,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ACCEPT_BATCH       64
-#define ACCEPT_BACKLOG     4096
-#define ACCEPT_PAUSE_MS    100
-#define DRAIN_ROUNDS       64 // batches accepted when the drain begins
-#define POOLED_BODY_MAX    (16 * 1024)
-#define REPLY_HEAD_MAX     (32 * 1024)
-#define PROBLEM_MAX        (64 * 1024)
+#define ACCEPT_BATCH    64
+#define ACCEPT_BACKLOG  4096
+#define ACCEPT_PAUSE_MS 100
+#define DRAIN_ROUNDS    64 // batches accepted when the drain begins
+#define POOLED_BODY_MAX (16 * 1024)
+#define REPLY_HEAD_MAX  (32 * 1024)
+#define PROBLEM_MAX     (64 * 1024)
 
 const struct ch_http_limits ch_http_limits_default = {
     .head_max = 32 * 1024,
@@ -242,7 +242,8 @@ static enum ch_err listen_on(struct ch_http_server *server, const char *address,
         return CH_ERR_UNAVAILABLE;
     server->port = ntohs(where.ss_family == AF_INET ? ((struct sockaddr_in *)&where)->sin_port
                                                     : ((struct sockaddr_in6 *)&where)->sin6_port);
-    if (event_assign(&server->accept_event, ch_loop_base(server->loop), server->fd, EV_READ | EV_PERSIST, on_acceptable, server) ||
+    if (event_assign(&server->accept_event, ch_loop_base(server->loop), server->fd, EV_READ | EV_PERSIST, on_acceptable,
+                     server) ||
         evtimer_assign(&server->accept_again_event, ch_loop_base(server->loop), on_accept_again, server) ||
         event_add(&server->accept_event, NULL))
         return CH_ERR_NO_MEMORY;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Timeouts of connections: a list a kind and one libevent timer for all. Setting and clearing, done twice a request, is a few
-// stores; the timer is armed for the earliest and, when it fires early because that one was cleared, simply armed again.
+// Timeouts of connections: a list a kind and one libevent timer for all. Setting and clearing, done twice a request, is
+// a few stores; the timer is armed for the earliest and, when it fires early because that one was cleared, simply armed
+// again.
 #include "http_internal.h"
 
 static struct ch_http_conn *conn_of(struct ch_http_timer *timer)

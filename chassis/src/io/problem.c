@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The body of every 4xx and 5xx reply: application/problem+json (RFC 9457). One row of errors.def and what the context collected make
-// it. Must never hold anything but those: no internals, no echo of the request beyond what a fault names.
+// The body of every 4xx and 5xx reply: application/problem+json (RFC 9457). One row of errors.def and what the context
+// collected make it. Must never hold anything but those: no internals, no echo of the request beyond what a fault
+// names.
 #include "ch/http.h"
 
 #define TYPE_BASE "https://gwasuwon.example/problems/"
