@@ -115,6 +115,7 @@ void ch_span_end(struct ch_span *span, enum ch_err err);           /**< gives th
 #include "ch/json.h"
 
 struct ch_loop;
+struct ch_fiber;
 struct ch_pg;
 struct ch_identity;
 
@@ -133,6 +134,8 @@ struct ch_ctx {
     const char *step;                   /**< literal; what it does now, for the list of work in flight */
     const char *name;                   /**< route or method or event: literal */
     int64_t start_ns;
+    struct ch_span *span;               /**< of the whole piece of work, for attributes; NULL: none */
+    struct ch_fiber *fiber;             /**< runs it; the end of a drain cancels it */
     struct ch_ctx *next, **prev;        /**< the loop's list of work in flight */
 };
 
