@@ -23,16 +23,19 @@ struct ch_query {
 
 struct ch_pg_options {
     const char *uri;
-    const struct ch_query *queries; /**< ends with a NULL name; index = enum value */
+    const struct ch_query *queries; /**< ends with a NULL name; index = enum value; lives as long as the pool */
     size_t readers;                 /**< shared pipelined connections per loop: 1 */
     size_t writers;                 /**< exclusive connections per loop: 4 */
     size_t waiting_max;             /**< fibers waiting for a writer: more get CH_ERR_OVERLOADED */
     int64_t statement_timeout_ns;   /**< cap of any wait for the database; past it CH_ERR_UNAVAILABLE (the caller's own earlier deadline: CH_ERR_DEADLINE) */
     const char *application_name;
 };
+/** Starts connecting; on the loop's thread or before the loop runs. `options` and its strings are copied. NULL: the URI is no libpq URI, or names
+ *  several hosts that would have to be resolved, or memory is short (logged). */
 struct ch_pg *ch_pg_new(struct ch_loop *loop, const struct ch_pg_options *options);
+/** Closes all connections. Loop thread or after the loop ended; no fiber may be in a call of this pool. Accepts NULL. */
 void ch_pg_free(struct ch_pg *pg);
-bool ch_pg_is_up(const struct ch_pg *pg); /**< loop thread */
+bool ch_pg_is_up(const struct ch_pg *pg); /**< a reader and a writer are connected, statements prepared; loop thread */
 
 /* ---- arguments ---------------------------------------------------------------------------------------------------- */
 
@@ -47,18 +50,22 @@ struct ch_pg_args {
     bool is_broken; /**< memory was short or too many: the run fails with CH_ERR_NO_MEMORY */
 };
 void ch_pg_args_init(struct ch_pg_args *args, struct ch_ctx *ctx);
+void ch_pg_args_init_arena(struct ch_pg_args *args, struct ch_arena *arena); /**< for who has no context: ch_pgt_exec */
 void ch_pg_null(struct ch_pg_args *args);
 void ch_pg_int4(struct ch_pg_args *args, int32_t value);
 void ch_pg_int8(struct ch_pg_args *args, int64_t value);
 void ch_pg_bool(struct ch_pg_args *args, bool value);
+void ch_pg_double(struct ch_pg_args *args, double value);
 void ch_pg_uuid(struct ch_pg_args *args, struct ch_uuid value);
 void ch_pg_text(struct ch_pg_args *args, struct ch_str value);   /**< data NULL: null; text, varchar, jsonb ($1::text::jsonb) */
 void ch_pg_bytea(struct ch_pg_args *args, struct ch_str value);
 void ch_pg_time(struct ch_pg_args *args, int64_t wall_us);       /**< timestamptz */
 void ch_pg_int4_array(struct ch_pg_args *args, const int32_t *values, size_t count);
 void ch_pg_int8_array(struct ch_pg_args *args, const int64_t *values, size_t count);
+void ch_pg_double_array(struct ch_pg_args *args, const double *values, size_t count);
 void ch_pg_uuid_array(struct ch_pg_args *args, const struct ch_uuid *values, size_t count);
 void ch_pg_text_array(struct ch_pg_args *args, const struct ch_str *values, size_t count); /**< data NULL: null element */
+void ch_pg_bytea_array(struct ch_pg_args *args, const struct ch_str *values, size_t count);
 void ch_pg_time_array(struct ch_pg_args *args, const int64_t *wall_us, size_t count);
 
 /* ---- rows --------------------------------------------------------------------------------------------------------- */
@@ -98,9 +105,29 @@ CH_MUST_CHECK enum ch_err ch_tx_begin_wait(struct ch_ctx *ctx, struct ch_tx *tx)
 CH_MUST_CHECK enum ch_err ch_tx_run_wait(struct ch_tx *tx, int query, const struct ch_pg_args *args, struct ch_pg_rows **ret_rows);
 /** Sends the statement without waiting for its answer; a failure shows at the next wait or at commit. */
 CH_MUST_CHECK enum ch_err ch_tx_send(struct ch_tx *tx, int query, const struct ch_pg_args *args);
-/** CH_ERR_UNAVAILABLE may mean that the commit did happen: callers must be idempotent. */
+/** CH_ERR_UNAVAILABLE, CH_ERR_DEADLINE and CH_ERR_CANCELLED may mean that the commit did happen: callers must be idempotent. The same holds for a `:write`
+ *  statement that runs alone. */
 CH_MUST_CHECK enum ch_err ch_tx_commit_wait(struct ch_tx *tx);
 /** Name of the constraint that the context's last failed statement violated; "" if none. */
 const char *ch_pg_constraint(const struct ch_ctx *ctx);
+
+/* ---- for threads that may block ------------------------------------------------------------------------------------ */
+
+/** One connection of a thread that may block (the outbox relay). Never on a loop. Same arguments, rows and errors as above. After CH_ERR_UNAVAILABLE or
+ *  CH_ERR_DEADLINE the connection is closed: every later call answers CH_ERR_UNAVAILABLE; close it and open another. */
+struct ch_pgt;
+struct ch_pgt_options {
+    const char *uri;
+    const struct ch_query *queries; /**< prepared at open; lives as long as the connection */
+    const char *application_name;
+    int64_t statement_timeout_ns;   /**< the server ends a statement after it */
+};
+CH_MUST_CHECK enum ch_err ch_pgt_open(const struct ch_pgt_options *options, int64_t deadline_ns, struct ch_pgt **ret_pgt);
+void ch_pgt_close(struct ch_pgt *pgt); /**< accepts NULL and broken ones */
+/** Outside of begin..commit each statement is its own transaction. `args` and `ret_rows` may be NULL. */
+CH_MUST_CHECK enum ch_err ch_pgt_exec(struct ch_pgt *pgt, int query, const struct ch_pg_args *args, int64_t deadline_ns, struct ch_pg_rows **ret_rows);
+CH_MUST_CHECK enum ch_err ch_pgt_begin(struct ch_pgt *pgt, int64_t deadline_ns);
+CH_MUST_CHECK enum ch_err ch_pgt_commit(struct ch_pgt *pgt, int64_t deadline_ns);   /**< after a failed statement: rolls back and returns CH_ERR_CONFLICT */
+CH_MUST_CHECK enum ch_err ch_pgt_rollback(struct ch_pgt *pgt, int64_t deadline_ns);
 
 #endif
