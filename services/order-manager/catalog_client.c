@@ -122,8 +122,8 @@ static enum ch_err reservation_refused(struct ch_ctx *ctx, const Catalog__V1__Or
 #pragma GCC diagnostic ignored "-Wformat-extra-args"
         snprintf(detail, sizeof(detail), refusals[outcome].detail, refusal_figure(err, result->lines[i]));
 #pragma GCC diagnostic pop
-        (void)ch_fail(ctx, err, ch_arena_printf(ctx->arena, "/lines/%zu/skuId", i), refusals[outcome].code, "%s",
-                      detail);
+        CH_IGNORE(ch_fail(ctx, err, ch_arena_printf(ctx->arena, "/lines/%zu/skuId", i), refusals[outcome].code, "%s",
+                      detail));
     }
     return err;
 }

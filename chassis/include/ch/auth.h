@@ -5,7 +5,7 @@
  *
  * Only RS256 and ES256; the key's own algorithm decides, never the token's header alone. iss, aud, exp, nbf (60 s leeway) and typ are
  * checked. Verified tokens are cached per loop until they expire (bounded). Unknown kid: the key set is read again, at most once in
- * 10 s. While the key source is away the last good keys stay.
+ * a second from a file and once in 10 s from a URL. While the key source is away the last good keys stay.
  */
 #ifndef CH_AUTH_H
 #define CH_AUTH_H
@@ -47,7 +47,7 @@ bool ch_keys_are_loaded(const struct ch_keys *keys);
 
 struct ch_auth; /**< per loop: the cache of verified tokens */
 struct ch_auth *ch_auth_new(struct ch_loop *loop, struct ch_keys *keys, size_t cache_max);
-void ch_auth_free(struct ch_auth *auth);
+void ch_auth_free(struct ch_auth *auth); /**< loop thread, or after its run; while `keys` is alive and no fiber checks; accepts NULL */
 
 /** Checks "Bearer <token>". data NULL (no header): CH_OK and *ret_identity NULL. Anything wrong: CH_ERR_UNAUTHENTICATED with a fault code of a
  *  closed set (malformed, algorithm, unknown_key, signature, expired, not_yet_valid, issuer, audience, type, claims). The identity lies in

@@ -9,8 +9,13 @@
 #ifndef CH_ERR_H
 #define CH_ERR_H
 
-/** Result must be looked at; write `(void)f();` with a reason where it really does not matter. */
+/** Result must be looked at; where it really does not matter write `CH_IGNORE(f());` with a reason. */
 #define CH_MUST_CHECK __attribute__((warn_unused_result))
+#define CH_IGNORE(call)                    \
+    do {                                   \
+        const enum ch_err ignored = (call); \
+        (void)ignored;                     \
+    } while (0)
 
 enum ch_err {
     CH_OK = 0,
