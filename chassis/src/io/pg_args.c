@@ -11,7 +11,9 @@
 
 #define OID_INT8        20
 #define OID_INT4        23
+#define OID_BYTEA       17
 #define OID_TEXT        25
+#define OID_FLOAT8      701
 #define OID_TIMESTAMPTZ 1184
 #define OID_UUID        2950
 
@@ -211,7 +213,23 @@ void ch_pg_uuid_array(struct ch_pg_args *args, const struct ch_uuid *values, siz
     add(args, whole, (size_t)(at - whole));
 }
 
-void ch_pg_text_array(struct ch_pg_args *args, const struct ch_str *values, size_t count)
+void ch_pg_double_array(struct ch_pg_args *args, const double *values, size_t count)
+{
+    char *whole, *at = array_start(args, OID_FLOAT8, count, fixed_bytes(count, 8), false, &whole);
+
+    if (!at)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t wire;
+
+        memcpy(&wire, &values[i], sizeof(wire));
+        at = put64(put32(at, 8), wire);
+    }
+    add(args, whole, (size_t)(at - whole));
+}
+
+/* Elements of any length; without data: null. */
+static void slices_array(struct ch_pg_args *args, uint32_t oid, const struct ch_str *values, size_t count)
 {
     size_t body_bytes = 0;
     bool has_null = false;
@@ -223,7 +241,7 @@ void ch_pg_text_array(struct ch_pg_args *args, const struct ch_str *values, size
         if (body_bytes > CH_PG_BYTES_MAX)
             break;
     }
-    at = array_start(args, OID_TEXT, count, body_bytes, has_null, &whole);
+    at = array_start(args, oid, count, body_bytes, has_null, &whole);
     if (!at)
         return;
     for (size_t i = 0; i < count; i++) {
@@ -234,4 +252,14 @@ void ch_pg_text_array(struct ch_pg_args *args, const struct ch_str *values, size
         }
     }
     add(args, whole, (size_t)(at - whole));
+}
+
+void ch_pg_text_array(struct ch_pg_args *args, const struct ch_str *values, size_t count)
+{
+    slices_array(args, OID_TEXT, values, count);
+}
+
+void ch_pg_bytea_array(struct ch_pg_args *args, const struct ch_str *values, size_t count)
+{
+    slices_array(args, OID_BYTEA, values, count);
 }
