@@ -237,8 +237,9 @@ static inline bool client_is_closed(struct client *client)
 // ---- a handler that waits for the test ----
 
 static struct ch_wait *parked; // loop thread
-static sem_t entered, ended;   // a handler parks; a handler is done
-static _Atomic enum ch_err result;
+// a handler parks; a handler is done; what it ended with
+static __attribute__((unused)) sem_t entered, ended;
+static __attribute__((unused)) _Atomic enum ch_err result;
 
 static inline void release(void)
 {

@@ -322,6 +322,48 @@ static void test_input__pipelined_requests_are_answered_in_order(void **state)
     fx_stop();
 }
 
+#define DEEP 20000
+
+static void *send_deep(void *arg)
+{
+    struct client *client = arg;
+    char request[128];
+
+    for (int i = 0; i < DEEP; i++) {
+        int len = snprintf(request, sizeof(request), POST "Content-Length: 6\r\n\r\n%06d", i);
+
+        if (!client_send(client, request, (size_t)len))
+            return client;
+    }
+    return NULL;
+}
+
+// More than the server keeps, more than the kernel keeps: it must stop reading, and lose nothing.
+static void test_input__deep_pipeline_loses_no_byte(void **state)
+{
+    struct ch_http_limits limits = small_body();
+    struct client client;
+    pthread_t sender;
+    void *failed;
+
+    (void)state;
+    fx_start(&limits, echo);
+    client = client_open();
+    assert_int_equal(pthread_create(&sender, NULL, send_deep, &client), 0);
+    for (int i = 0; i < DEEP; i++) {
+        struct reply reply;
+
+        assert_true(client_reply(&client, true, &reply));
+        if (reply.status != 200 || atoi(reply.body) != i)
+            fail_msg("reply %d: status %d, body %s", i, reply.status, reply.body);
+        free(reply.body);
+    }
+    pthread_join(sender, &failed);
+    assert_null(failed);
+    client_close(&client);
+    fx_stop();
+}
+
 static void test_input__head_and_304_have_no_body(void **state)
 {
     struct ch_http_limits limits = small_body();
@@ -369,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_input__target_is_split),
         cmocka_unit_test(test_input__long_heads),
         cmocka_unit_test(test_input__pipelined_requests_are_answered_in_order),
+        cmocka_unit_test(test_input__deep_pipeline_loses_no_byte),
         cmocka_unit_test(test_input__head_and_304_have_no_body),
         cmocka_unit_test(test_input__100_continue_comes_before_the_body),
     };

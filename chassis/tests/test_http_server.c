@@ -49,6 +49,25 @@ static void reply_cancelled(struct ch_http_exchange *x)
     ch_http_reply_problem(x, CH_ERR_CANCELLED, NULL);
 }
 
+static void reply_unauthenticated(struct ch_http_exchange *x)
+{
+    ch_http_reply_problem(x, CH_ERR_UNAUTHENTICATED, NULL);
+}
+
+// More faults' text than a problem may hold: the faults are left out.
+static void reply_many_faults(struct ch_http_exchange *x)
+{
+    struct ch_ctx ctx = {.arena = x->arena, .trace = {.trace_id = {1}}};
+    char name[5001];
+
+    memset(name, 'n', 5000);
+    name[5000] = '\0';
+    ch_faults_init(&ctx.faults, x->arena);
+    for (int i = 0; i < CH_FAULTS_MAX; i++)
+        ch_faults_add(&ctx.faults, name, "unknown", "%s", name);
+    ch_http_reply_problem(x, CH_ERR_INVALID, &ctx);
+}
+
 static void reply_joined(struct ch_http_exchange *x)
 {
     ch_http_reply(x, 200, "text/plain", NULL, 0, ch_http_header(x, "accept"));
@@ -78,13 +97,9 @@ static void handle(struct ch_http_exchange *x, void *arg)
         const char *path;
         void (*fn)(struct ch_http_exchange *x);
     } rows[] = {
-        {"/none", reply_none},
-        {"/twice", reply_twice},
-        {"/split", reply_split_header},
-        {"/cancelled", reply_cancelled},
-        {"/joined", reply_joined},
-        {"/peer", reply_peer},
-        {"/big", reply_big},
+        {"/none", reply_none},           {"/twice", reply_twice},   {"/split", reply_split_header},
+        {"/cancelled", reply_cancelled}, {"/joined", reply_joined}, {"/401", reply_unauthenticated},
+        {"/faults", reply_many_faults},  {"/peer", reply_peer},     {"/big", reply_big},
         {"/later", reply_later},
 
     };
@@ -133,6 +148,9 @@ static void test_server__every_request_is_answered_once(void **state)
         {"two replies", GET("/twice"), 200, "ok"},
         {"CRLF in a header", GET("/split"), 500, "\"code\":\"internal\""},
         {"499 never leaves", GET("/cancelled"), 503, "\"code\":\"service_unavailable\""},
+        {"no token", GET("/401"), 401, "\"code\":\"unauthenticated\""},
+        {"faults past the limit", GET("/faults"), 400,
+         "\"traceId\":\"01000000000000000000000000000000\",\"errors\":[]}"},
         {"list header", "GET /joined HTTP/1.1\r\nHost: a\r\nAccept: a\r\nX: y\r\nACCEPT: b\r\n\r\n", 200, "a, b"},
         {"peer", GET("/peer"), 200, "127.0.0.1"},
     };
@@ -150,6 +168,7 @@ static void test_server__every_request_is_answered_once(void **state)
         CHECK(c->name,
               strstr(reply.head, "\r\nDate: ") && strstr(reply.head, "\r\nX-Content-Type-Options: nosniff\r\n"));
         CHECK(c->name, (c->status == 503) == (strstr(reply.head, "\r\nRetry-After: 1\r\n") != NULL));
+        CHECK(c->name, (c->status == 401) == (strstr(reply.head, "\r\nWWW-Authenticate: Bearer\r\n") != NULL));
         CHECK(c->name, !strstr(reply.head, "Set-Cookie") && !strstr(reply.head, "Server:"));
         free(reply.body);
     }

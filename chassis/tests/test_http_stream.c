@@ -53,6 +53,16 @@ static void stream_flood(struct ch_http_exchange *x)
     sem_post(&ended);
 }
 
+static void stream_impatient(struct ch_http_exchange *x)
+{
+    enum ch_err err = ch_http_stream_start(x, 200, "text/event-stream");
+
+    while (!err)
+        err = ch_http_stream_write_wait(x, (struct ch_str){flood, FLOOD_BYTES}, ch_now_ns() + MS(100));
+    result = err;
+    sem_post(&ended);
+}
+
 static void handle(struct ch_http_exchange *x, void *arg)
 {
     static const struct {
@@ -62,6 +72,7 @@ static void handle(struct ch_http_exchange *x, void *arg)
         {"/later", reply_later},
         {"/three", stream_three},
         {"/flood", stream_flood},
+        {"/impatient", stream_impatient},
         {"/stream", stream_until_cancelled},
     };
 
@@ -204,6 +215,21 @@ static void test_stream__stream_to_a_stalled_reader_ends(void **state)
     fx_stop();
 }
 
+static void test_stream__write_keeps_its_own_deadline(void **state)
+{
+    struct client client;
+
+    (void)state;
+    fx_start(&limits, handle);
+    client = client_open();
+    assert_true(client_text(&client, GET("/impatient")));
+    sem_wait(&ended);
+    assert_int_equal(result, CH_ERR_DEADLINE);
+    client_close(&client);
+    assert_true(fx_wait_connections(0));
+    fx_stop();
+}
+
 // ---- drain ----
 
 static void test_stream__drain_answers_what_it_has(void **state)
@@ -263,6 +289,7 @@ int main(void)
         HTTP_TEST(test_stream__stream_to_http10_ends_by_close),
         HTTP_TEST(test_stream__stream_ends_when_the_client_leaves),
         HTTP_TEST(test_stream__stream_to_a_stalled_reader_ends),
+        HTTP_TEST(test_stream__write_keeps_its_own_deadline),
         HTTP_TEST(test_stream__drain_answers_what_it_has),
     };
 

@@ -37,7 +37,7 @@ struct ch_http_header {
 struct ch_http_exchange {
     enum ch_http_method method;
     struct ch_str method_text;
-    struct ch_str path;  /**< still percent-encoded, begins with '/' */
+    struct ch_str path;  /**< still percent-encoded, begins with '/'; "*" for OPTIONS * */
     struct ch_str query; /**< after '?', without it */
     const struct ch_http_header *headers;
     size_t header_count;
@@ -60,17 +60,20 @@ struct ch_str ch_http_header(const struct ch_http_exchange *x, const char *name)
 /** Runs on a fiber; must reply exactly once (or the server answers 500). */
 typedef void ch_http_handler(struct ch_http_exchange *x, void *arg);
 
-/** A whole reply: copies nothing that the caller must keep; head and body leave in one write. `extra` headers end with a NULL name.
- *  HEAD and 304 leave the body out; Date, Content-Length and Connection are added. */
+/** A whole reply: nothing given needs to outlive the call; head and body leave in one write. HEAD, 204 and 304 leave the body out;
+ *  Date, Content-Length, X-Content-Type-Options and Connection are added. `content_type` NULL: none. A control character in a header is
+ *  our bug and becomes a 500. Works for any exchange not yet answered; a second reply is logged and dropped. */
 void ch_http_reply(struct ch_http_exchange *x, int status, const char *content_type, const struct ch_http_header *extra, size_t extra_count,
                    struct ch_str body);
-/** problem+json from an error: status, body, Retry-After for 503 and 429, WWW-Authenticate for 401. `ctx` may be NULL. */
+/** problem+json from an error: status, body, Retry-After for 503 and 429, WWW-Authenticate for 401. `ctx` may be NULL: a fresh trace id.
+ *  CH_ERR_CANCELLED goes out as 503. */
 void ch_http_reply_problem(struct ch_http_exchange *x, enum ch_err err, const struct ch_ctx *ctx);
 /** Writes only the problem body. */
 void ch_problem_write(struct ch_buf *out, enum ch_err err, const struct ch_ctx *ctx);
 
-/** Streaming (Server-Sent Events): chunked, each write parks until the kernel took it. CH_ERR_CANCELLED when the peer went away or the
- *  server drains. */
+/** Streaming (Server-Sent Events): chunked, each write parks until the kernel took it; the end of the handler ends the stream. Adds
+ *  Cache-Control: no-store and X-Accel-Buffering: no. CH_ERR_CANCELLED when the peer went away, reads nothing for write_timeout or the server
+ *  drains: the handler returns then. The fiber's other waits are cancelled too. */
 CH_MUST_CHECK enum ch_err ch_http_stream_start(struct ch_http_exchange *x, int status, const char *content_type);
 CH_MUST_CHECK enum ch_err ch_http_stream_write_wait(struct ch_http_exchange *x, struct ch_str data, int64_t deadline_ns);
 

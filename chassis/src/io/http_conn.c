@@ -6,6 +6,7 @@
 #include "http_internal.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -183,7 +184,8 @@ static void stash(struct ch_http_conn *conn, const char *data, size_t len)
 {
     ch_buf_append(&conn->in, data, len);
     ch_http_conn_account(conn);
-    if (conn->in.len >= CH_HTTP_STASH_MAX || conn->in.is_full) {
+    assert(!conn->in.is_full); // read_again saw to it
+    if (conn->in.len >= CH_HTTP_STASH_MAX) {
         (void)event_del(&conn->read_event); // cannot fail for an event that was assigned
         conn->is_read_paused = true;
     }
@@ -220,20 +222,24 @@ static void feed(struct ch_http_conn *conn, const char *data, size_t len)
         ch_http_conn_reject(conn, CH_ERR_OVERLOADED);
 }
 
+// Only when another read still fits behind what is kept, or when the request cannot go on without it.
+static void read_again(struct ch_http_conn *conn)
+{
+    if (!conn->is_read_paused || conn->is_eof || conn->state == CH_HTTP_CLOSED || conn->state == CH_HTTP_LINGER)
+        return;
+    if (conn->in.len >= CH_HTTP_STASH_MAX && (conn->is_resuming || !is_reading(conn)))
+        return;
+    conn->is_read_paused = event_add(&conn->read_event, NULL) != 0; // if it stays so, a timeout ends the connection
+}
+
 void ch_http_conn_resume(struct ch_http_conn *conn)
 {
     conn->is_resuming = false;
     if (conn->state != CH_HTTP_IDLE)
         return;
-    if (conn->is_read_paused && !conn->is_eof) {
-        conn->is_read_paused = event_add(&conn->read_event, NULL) != 0;
-        if (conn->is_read_paused) {
-            ch_http_conn_close(conn);
-            return;
-        }
-    }
     ch_http_timer_set(conn, CH_HTTP_T_IDLE);
     feed(conn, "", 0);
+    read_again(conn);
 }
 
 static void received(struct ch_http_conn *conn, const char *data, size_t len)

@@ -24,7 +24,8 @@ static ssize_t write_some(int fd, struct iovec *parts, size_t count)
     ssize_t n;
 
     do {
-        n = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        n = count == 1 ? send(fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+                       : sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EAGAIN || errno == ENOBUFS))
         return 0;

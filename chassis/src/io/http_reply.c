@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#define SMALL_BODY 4096
+
 static const char *const method_names[] = {
     [CH_GET] = "GET",     [CH_HEAD] = "HEAD",     [CH_POST] = "POST",       [CH_PUT] = "PUT",
     [CH_PATCH] = "PATCH", [CH_DELETE] = "DELETE", [CH_OPTIONS] = "OPTIONS", [CH_METHOD_OTHER] = "_OTHER",
@@ -150,7 +152,7 @@ void ch_http_reply(struct ch_http_exchange *x, int status, const char *content_t
     }
     head_extra(head, extra, extra_count);
     head_text = head_end(x);
-    if (head->is_full) {
+    if (head->len > CH_HTTP_REPLY_HEAD_MAX || head->is_full) {
         ch_log(CH_LOG_ERROR, NULL, "http.reply_head_too_large", CH_LSTR("path", x->path));
         ch_http_reply_problem(x, CH_ERR_INTERNAL, NULL);
         return;
@@ -160,6 +162,11 @@ void ch_http_reply(struct ch_http_exchange *x, int status, const char *content_t
     x->is_replied = true;
     x->status = status;
     x->reply_bytes = body.len;
+    if (body.len <= SMALL_BODY) { // one piece is cheaper for the kernel than two
+        ch_buf_append_str(head, body);
+        head_text = ch_buf_str(head);
+        body = (struct ch_str){0};
+    }
     ch_http_send(x->conn, head_text, body, (struct ch_str){0});
 }
 
@@ -174,12 +181,18 @@ void ch_http_reply_problem(struct ch_http_exchange *x, enum ch_err err, const st
     status = ch_err_row(err)->http_status;
     if (status == 503 || status == 429)
         extra = (struct ch_http_header){CH_STR("Retry-After"), CH_STR("1")};
-    else if (status == 401 && ctx && ctx->faults.count > 0) // a token came, and is wrong (RFC 6750, 3.1)
+    else if (status == 401 && ch_http_header(x, "Authorization").data) // a token came, and is wrong (RFC 6750, 3.1)
         extra = (struct ch_http_header){CH_STR("WWW-Authenticate"), CH_STR("Bearer error=\"invalid_token\"")};
     else if (status == 401)
         extra = (struct ch_http_header){CH_STR("WWW-Authenticate"), CH_STR("Bearer")};
     ch_buf_reset(body);
     ch_problem_write(body, err, ctx);
+    if (body->is_full && ctx) { // faults echo names from the input, and those may be long
+        struct ch_ctx brief = {.trace = ctx->trace};
+
+        ch_buf_reset(body);
+        ch_problem_write(body, err, &brief);
+    }
     ch_http_reply(x, status, "application/problem+json", &extra, extra.name.len > 0 ? 1 : 0, ch_buf_str(body));
 }
 

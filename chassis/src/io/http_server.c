@@ -15,7 +15,6 @@
 #define ACCEPT_PAUSE_MS 100
 #define DRAIN_ROUNDS    64 // batches accepted when the drain begins
 #define POOLED_BODY_MAX (16 * 1024)
-#define REPLY_HEAD_MAX  (32 * 1024)
 #define PROBLEM_MAX     (64 * 1024)
 
 const struct ch_http_limits ch_http_limits_default = {
@@ -280,7 +279,7 @@ enum ch_err ch_http_server_new(struct ch_loop *loop, const char *address, int po
     server->fd = -1;
     server->hook = (struct ch_hook){.fn = on_turn_end, .arg = server};
     server->active = ch_series_get(&active, NULL);
-    ch_buf_init(&server->head, REPLY_HEAD_MAX);
+    ch_buf_init(&server->head, 2 * CH_HTTP_REPLY_HEAD_MAX); // and a small body
     ch_buf_init(&server->problem, PROBLEM_MAX);
     server->scratch = malloc(CH_HTTP_SCRATCH_BYTES);
     err = server->scratch ? ch_http_timers_init(server) : CH_ERR_NO_MEMORY;
