@@ -2,7 +2,7 @@
 // Starts and stops the threads of events, and holds what they share. It must never know what an event means.
 #include "events_internal.h"
 
-#include "events_queries.h"
+#include "src/app/events_queries.h" // generated
 #include "health.h"
 
 #include <errno.h>
@@ -12,10 +12,12 @@
 
 #define BACKOFF_MIN_NS INT64_C(100000000)
 #define BACKOFF_MAX_NS INT64_C(2000000000)
+#define JOIN_MIN_NS    INT64_C(200000000) // for a thread that ends right at the deadline
 
 static struct {
-    atomic_int needed, up; // bits of enum ch_events_part
-} parts;
+    pthread_mutex_t lock; // so that the last report is the one that counts
+    int needed, up;       // bits of enum ch_events_part
+} parts = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 const struct ch_query *ch_events_queries(const struct ch_service *service)
 {
@@ -35,8 +37,8 @@ enum ch_err ch_events_start(const struct ch_service *service, const struct ch_ev
 
     if (err)
         return err;
-    atomic_store(&parts.needed, CH_EVENTS_RELAY | (has_consumers ? CH_EVENTS_CONSUMERS : 0));
-    atomic_store(&parts.up, 0);
+    parts.needed = CH_EVENTS_RELAY | (has_consumers ? CH_EVENTS_CONSUMERS : 0); // no thread of ours runs yet
+    parts.up = 0;
     err = ch_relay_start(service, options);
     if (err)
         return err;
@@ -60,15 +62,15 @@ void ch_events_stop(int64_t deadline_ns)
 
 void ch_events_report(enum ch_events_part part, bool is_up)
 {
-    const int before = is_up ? atomic_fetch_or(&parts.up, part) : atomic_fetch_and(&parts.up, ~part);
-    const int needed = atomic_load(&parts.needed), now = is_up ? before | part : before & ~part;
-
-    ch_health_set("rabbitmq", (now & needed) == needed);
+    (void)pthread_mutex_lock(&parts.lock); // never destroyed, never taken twice
+    parts.up = is_up ? parts.up | (int)part : parts.up & ~(int)part;
+    ch_health_set("rabbitmq", (parts.up & parts.needed) == parts.needed);
+    (void)pthread_mutex_unlock(&parts.lock);
 }
 
 bool ch_events_join(pthread_t thread, int64_t deadline_ns)
 {
-    const int64_t left_ns = deadline_ns > ch_now_ns() ? deadline_ns - ch_now_ns() : 0;
+    const int64_t left_ns = deadline_ns > ch_now_ns() + JOIN_MIN_NS ? deadline_ns - ch_now_ns() : JOIN_MIN_NS;
     struct timespec until;
 
     (void)clock_gettime(CLOCK_REALTIME, &until); // cannot fail

@@ -3,7 +3,7 @@
 // wait for the broker.
 #include "events_internal.h"
 
-#include "events_queries.h"
+#include "src/app/events_queries.h" // generated
 #include "loop_state.h"
 
 #include <sys/eventfd.h>
