@@ -17,6 +17,8 @@
 #define CH_GRPC_MESSAGE_MAX (4 * 1024 * 1024)
 
 struct ch_call;
+/** A failure's status carries ctx->detail (else the row's title) as grpc-message, google.rpc.BadRequest and ErrorInfo as details, and the public code
+ *  as trailer `gwasuwon-code`, from which our own client makes the same `enum ch_err` again. */
 /** Runs on a fiber. `out` is an initialised message: point its fields at arena memory; it is packed after CH_OK. */
 typedef enum ch_err ch_rpc_fn(struct ch_call *call, const void *in, void *out);
 
@@ -56,8 +58,13 @@ struct ch_grpc_server;
 CH_MUST_CHECK enum ch_err ch_grpc_server_new(struct ch_loop *loop, const char *address, int port, const struct ch_grpc_server_options *options,
                                              struct ch_grpc_server **ret_server);
 int ch_grpc_server_port(const struct ch_grpc_server *server);
-void ch_grpc_server_drain(struct ch_grpc_server *server); /**< GOAWAY */
-size_t ch_grpc_server_streams(const struct ch_grpc_server *server);
+/** What grpc.health.v1 answers, for the server and each of its services; true at first. Every server serves health and reflection by itself,
+ *  without `before` and `after`. */
+void ch_grpc_server_set_serving(struct ch_grpc_server *server, bool is_serving);
+/** Not serving; accepts nothing more; GOAWAY; unary calls end by themselves, streaming ones are cancelled (their callers see UNAVAILABLE). */
+void ch_grpc_server_drain(struct ch_grpc_server *server);
+size_t ch_grpc_server_streams(const struct ch_grpc_server *server); /**< 0 after a drain: nothing is running and every reply was taken */
+/** Closes what is left and cancels its fibers; the memory goes when the last of them has returned. */
 void ch_grpc_server_free(struct ch_grpc_server *server);
 
 /* ---- reflection: bytes of the .proto files, made at build time ---------------------------------------------------- */
@@ -81,13 +88,15 @@ struct ch_peer_options {
     const char *name;    /**< metrics label: "fruit-catalog" */
     const char *address; /**< "host:port" */
     size_t in_flight_max; /**< more: CH_ERR_OVERLOADED */
-    const char *const *bearer; /**< where the current service token stands (may change; read at each call); NULL: none */
+    const char *const *bearer; /**< where the current service token stands (may change; read at each call); NULL: none. Without "Bearer" */
 };
+/** NULL: the address is no "host:port", or memory is short. */
 struct ch_peer *ch_peer_new(struct ch_loop *loop, const struct ch_peer_options *options);
 bool ch_peer_is_up(const struct ch_peer *peer);
-void ch_peer_free(struct ch_peer *peer);
+void ch_peer_free(struct ch_peer *peer); /**< running calls end with CH_ERR_UNAVAILABLE */
 
-/** Calls and parks until the answer. The message lies in ctx's arena. `deadline_ns` is capped by ctx's; it travels as grpc-timeout, the trace as
+/** Calls and parks until the answer. While the first connection, or one after a good one, is being made, waits for it up to 200 ms. A call that the peer
+ *  provably did not look at (GOAWAY, REFUSED_STREAM) is sent again by itself. The message lies in ctx's arena. `deadline_ns` is capped by ctx's; it travels as grpc-timeout, the trace as
  *  traceparent. A failure status sets ctx->detail from grpc-message when it is ours. */
 CH_MUST_CHECK enum ch_err ch_peer_call_wait(struct ch_peer *peer, struct ch_ctx *ctx, const struct ch_rpc *rpc, const ProtobufCMessage *request,
                                             int64_t deadline_ns, void **ret_reply);
