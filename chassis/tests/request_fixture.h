@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A request without a connection, for tests of what handlers call: query, headers, body, arena. It must never reach the network.
+// A request without a connection, for tests of what handlers call: query, headers, body, arena. It must never reach the
+// network.
 #ifndef CH_REQUEST_FIXTURE_H
 #define CH_REQUEST_FIXTURE_H
 

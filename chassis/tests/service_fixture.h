@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of a whole service share: a small one, run by the same program in a child process, and a client that speaks raw HTTP to
-// it. Tokens are signed by a key made here. Every wait has a bound of 10 s and waits for an event.
+// What the tests of a whole service share: a small one, run by the same program in a child process, and a client that
+// speaks raw HTTP to it. Tokens are signed by a key made here. Every wait has a bound of 10 s and waits for an event.
 #ifndef CH_SERVICE_FIXTURE_H
 #define CH_SERVICE_FIXTURE_H
 
@@ -31,7 +31,8 @@ struct child {
 static char token_dir[] = "/tmp/test_service_XXXXXX";
 static cjose_jwk_t *token_key;
 
-/* ---- tokens ----------------------------------------------------------------------------------------------------------- */
+/* ---- tokens
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static inline const char *path_in_dir(const char *name)
 {
@@ -86,10 +87,12 @@ static inline char *bearer(const char *scopes, int64_t ttl_s)
     cjose_err error;
 
     (void)snprintf(claims, sizeof(claims),
-                   "{\"iss\":\"https://issuer.test\",\"aud\":\"gwasuwon\",\"sub\":\"018f0000-0000-7000-8000-0000000000b1\",\"exp\":%lld,"
+                   "{\"iss\":\"https://"
+                   "issuer.test\",\"aud\":\"gwasuwon\",\"sub\":\"018f0000-0000-7000-8000-0000000000b1\",\"exp\":%lld,"
                    "\"iat\":1,\"jti\":\"1\",\"scope\":\"%s\"}",
                    (long long)(ch_wall_us() / 1000000 + ttl_s), scopes);
-    cjose_jws_t *jws = cjose_jws_sign(token_key, (cjose_header_t *)header, (const uint8_t *)claims, strlen(claims), &error);
+    cjose_jws_t *jws =
+        cjose_jws_sign(token_key, (cjose_header_t *)header, (const uint8_t *)claims, strlen(claims), &error);
     assert_non_null(jws);
     assert_true(cjose_jws_export(jws, &compact, &error));
     assert_true(asprintf(&text, "Bearer %s", compact) > 0);
@@ -98,7 +101,8 @@ static inline char *bearer(const char *scopes, int64_t ttl_s)
     return text;
 }
 
-/* ---- the child -------------------------------------------------------------------------------------------------------- */
+/* ---- the child
+ * -------------------------------------------------------------------------------------------------------- */
 
 /** Reads what the child said; false when it has closed both ends or the time is up. */
 static inline bool child_read(struct child *child)
@@ -181,7 +185,8 @@ static inline int number_after(const char *text, const char *name)
 static inline void child_start(struct child *child, const char *const *extra)
 {
     char jwks[160], token[160];
-    const char *settings[24] = {"HTTP_PORT=0", "GRPC_PORT=0", "ADMIN_PORT=0", "LOOPS=2", "JWT_ISSUER=https://issuer.test", "DRAIN_WAIT_MS=0"};
+    const char *settings[24] = {
+        "HTTP_PORT=0", "GRPC_PORT=0", "ADMIN_PORT=0", "LOOPS=2", "JWT_ISSUER=https://issuer.test", "DRAIN_WAIT_MS=0"};
     int count = 6;
     const char *line;
 
@@ -210,7 +215,8 @@ static inline void child_stop(struct child *child)
         fail_msg("exit code %d; the service said: %s", code, child->log);
 }
 
-/* ---- HTTP ------------------------------------------------------------------------------------------------------------- */
+/* ---- HTTP
+ * ------------------------------------------------------------------------------------------------------------- */
 
 struct answer {
     int status;
@@ -220,7 +226,8 @@ struct answer {
 
 static inline int connect_to(int port)
 {
-    const struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const struct timeval limit = {.tv_sec = WAIT_MS / 1000};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -256,7 +263,8 @@ static inline int ask(int port, const char *head, const char *body)
     int fd = connect_to(port);
     char *text;
 
-    assert_true(asprintf(&text, "%sHost: test\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s", head, strlen(body), body) > 0);
+    assert_true(asprintf(&text, "%sHost: test\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s", head,
+                         strlen(body), body) > 0);
     send_text(fd, text);
     free(text);
     return fd;

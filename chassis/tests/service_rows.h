@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tables of a small service: one route for each thing the chassis promises. Which test asks for what stands in test_service*.c. It must
-// never do more than a test needs.
+// The tables of a small service: one route for each thing the chassis promises. Which test asks for what stands in
+// test_service*.c. It must never do more than a test needs.
 #ifndef CH_SERVICE_ROWS_H
 #define CH_SERVICE_ROWS_H
 
@@ -8,7 +8,8 @@
 
 #include "../src/app/health.h"
 
-/* ---- the service ------------------------------------------------------------------------------------------------------ */
+/* ---- the service
+ * ------------------------------------------------------------------------------------------------------ */
 
 struct thing {
     struct ch_str name;
@@ -144,7 +145,8 @@ struct test_config {
 static struct test_config config;
 static const struct ch_config_row config_rows[] = {
     {"TEST_BOXES", CH_CONFIG_INT, offsetof(struct test_config, boxes), "5", 1, 10, "how many boxes", 0},
-    {"TEST_PASSWORD", CH_CONFIG_STR, offsetof(struct test_config, password), "hunter2", 0, 99, "a secret", CH_CONFIG_SECRET},
+    {"TEST_PASSWORD", CH_CONFIG_STR, offsetof(struct test_config, password), "hunter2", 0, 99, "a secret",
+     CH_CONFIG_SECRET},
     {0},
 };
 

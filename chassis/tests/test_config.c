@@ -98,11 +98,13 @@ static const struct {
     const char *name, *value, *shown;
 } shown[] = {
     {"no password", "amqp://host:5672/%2f", "amqp://host:5672/%2f"},
-    {"password", "postgresql://app:s3cret@db:5432/gwasuwon?sslmode=disable", "postgresql://app:***@db:5432/gwasuwon?sslmode=disable"},
+    {"password", "postgresql://app:s3cret@db:5432/gwasuwon?sslmode=disable",
+     "postgresql://app:***@db:5432/gwasuwon?sslmode=disable"},
     {"short password", "amqp://u:p@h/", "amqp://u:***@h/"},
     {"slash in it", "amqp://u:p/w@h/", "amqp://u:***@h/"},
     {"at in it", "amqp://u:p@w@h/", "amqp://u:***@h/"},
-    {"as parameter", "postgresql://db/x?user=a&password=s3cret&sslmode=disable", "postgresql://db/x?user=a&password=***&sslmode=disable"},
+    {"as parameter", "postgresql://db/x?user=a&password=s3cret&sslmode=disable",
+     "postgresql://db/x?user=a&password=***&sslmode=disable"},
     {"empty parameter", "postgresql://db/x?password=", "postgresql://db/x?password=***"},
     {"empty", "", ""},
 };
@@ -149,8 +151,10 @@ static void test_config__own_rows_have_valid_defaults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_config__takes_defaults),         cmocka_unit_test(test_config__names_variable_and_rule),
-        cmocka_unit_test(test_config__hides_passwords_in_uris), cmocka_unit_test(test_config__never_shows_a_secret),
+        cmocka_unit_test(test_config__takes_defaults),
+        cmocka_unit_test(test_config__names_variable_and_rule),
+        cmocka_unit_test(test_config__hides_passwords_in_uris),
+        cmocka_unit_test(test_config__never_shows_a_secret),
         cmocka_unit_test(test_config__own_rows_have_valid_defaults),
     };
 

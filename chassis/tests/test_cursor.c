@@ -49,8 +49,12 @@ static void check_refused(const char *name, const char *text)
 static const struct {
     const char *name, *text;
 } refused[] = {
-    {"empty", ""},       {"short", "AQ"},         {"no base64url", "a+b/"}, {"padding", "AQEAAA=="},
-    {"noise", "AAAAAAAAAAAAAAAAAAAAAAAA"}, {"text", "not-a-cursor"},
+    {"empty", ""},
+    {"short", "AQ"},
+    {"no base64url", "a+b/"},
+    {"padding", "AQEAAA=="},
+    {"noise", "AAAAAAAAAAAAAAAAAAAAAAAA"},
+    {"text", "not-a-cursor"},
 };
 
 static void test_cursor__refuses_other_texts(void **state)

@@ -15,7 +15,8 @@ struct wanted {
 static const char *const sorts[] = {"newest", "priceAsc", NULL};
 static const struct ch_field fields[] = {
     {"q", CH_FIELD_STR, offsetof(struct wanted, q), CH_F_OPTIONAL, .min = 1, .max = 5, .present_bit = HAS_Q},
-    {"limit", CH_FIELD_INT, offsetof(struct wanted, limit), CH_F_OPTIONAL, .min = 1, .max = 100, .present_bit = HAS_LIMIT},
+    {"limit", CH_FIELD_INT, offsetof(struct wanted, limit), CH_F_OPTIONAL, .min = 1, .max = 100,
+     .present_bit = HAS_LIMIT},
     {"inSeason", CH_FIELD_BOOL, offsetof(struct wanted, in_season), CH_F_OPTIONAL},
     {"sort", CH_FIELD_ENUM, offsetof(struct wanted, sort), CH_F_OPTIONAL, .names = sorts},
     {"farmId", CH_FIELD_UUID, offsetof(struct wanted, farm_id), CH_F_OPTIONAL},
@@ -68,7 +69,10 @@ static void test_query__binds_by_type(void **state)
     uint64_t present = 0;
 
     (void)state;
-    request_open(&fixture, "q=%EC%82%AC+%ea%b3%bc&&limit=7&inSeason=true&sort=priceAsc&farmId=018f0000-0000-7000-9000-000000000001", NULL, NULL);
+    request_open(
+        &fixture,
+        "q=%EC%82%AC+%ea%b3%bc&&limit=7&inSeason=true&sort=priceAsc&farmId=018f0000-0000-7000-9000-000000000001", NULL,
+        NULL);
     assert_int_equal(ch_query_bind(&fixture.req, fields, &wanted, &present), CH_OK);
     assert_string_equal(wanted.q.data, "사 과");
     assert_int_equal(wanted.limit, 7);

@@ -77,8 +77,10 @@ static void test_route__finds_by_method_and_path(void **state)
 
 static void test_route__refuses_tables_that_contradict_themselves(void **state)
 {
-    static const struct ch_route twice[] = {{CH_GET, "/a/{b}", 0, NULL, "1", 0, 0}, {CH_GET, "/a/{b}", 0, NULL, "2", 0, 0}, {0}};
-    static const struct ch_route renamed[] = {{CH_GET, "/a/{b}", 0, NULL, "1", 0, 0}, {CH_POST, "/a/{c}", 0, NULL, "2", 0, 0}, {0}};
+    static const struct ch_route twice[] = {
+        {CH_GET, "/a/{b}", 0, NULL, "1", 0, 0}, {CH_GET, "/a/{b}", 0, NULL, "2", 0, 0}, {0}};
+    static const struct ch_route renamed[] = {
+        {CH_GET, "/a/{b}", 0, NULL, "1", 0, 0}, {CH_POST, "/a/{c}", 0, NULL, "2", 0, 0}, {0}};
     static const struct ch_route relative[] = {{CH_GET, "a", 0, NULL, "1", 0, 0}, {0}};
     static const struct ch_route many[] = {{CH_GET, "/{a}/{b}/{c}/{d}/{e}", 0, NULL, "1", 0, 0}, {0}};
     static const struct ch_route *const tables[] = {twice, renamed, relative, many};

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of a whole service: how it starts or refuses to, what it does when there is too much, how it ends. Run as "serve" the program
-// is that service.
+// The life of a whole service: how it starts or refuses to, what it does when there is too much, how it ends. Run as
+// "serve" the program is that service.
 #include "service_rows.h"
 
 static struct child child;
 
-/* ---- load and the end ----------------------------------------------------------------------------------------------------- */
+/* ---- load and the end
+ * ----------------------------------------------------------------------------------------------------- */
 
 #define ONE_LOOP "LOOPS=1"
 
@@ -56,7 +57,8 @@ static void test_drain__answers_what_it_has_begun(void **state)
     assert_int_equal(kill(child.pid, SIGTERM), 0);
     http_until(child.admin_port, "GET /readyz HTTP/1.1\r\n", "draining", &answer);
     assert_int_equal(answer.status, 503);
-    http(child.http_port, "GET /api/things/1 HTTP/1.1\r\n", "", &answer); // still served: who routes here may not know yet
+    http(child.http_port, "GET /api/things/1 HTTP/1.1\r\n", "",
+         &answer); // still served: who routes here may not know yet
     assert_int_equal(answer.status, 200);
     read_answer(waiting, &answer);
     assert_int_equal(answer.status, 200);
@@ -97,16 +99,26 @@ static void test_drain__ends_at_once_by_a_second_signal(void **state)
     assert_int_equal(child_exit_code(&child), 130);
 }
 
-/* ---- starting ----------------------------------------------------------------------------------------------------------- */
+/* ---- starting
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static void test_start__refuses_bad_settings_all_at_once(void **state)
 {
-    static const char *const settings[] = {
-        "HTTP_PORT=70000", "TEST_BOXES=11", "LOG_LEVEL=loud", "JWT_ISSUER=", "JWT_JWKS=/nowhere/at-all", "OTLP_ENDPOINT=ftp://x", "POSTGRES_URI=mysql://u:geheim@h/",
-        NULL};
-    static const char *const wanted[] = {"HTTP_PORT: must be an integer from 0 to 65535", "TEST_BOXES: must be an integer from 1 to 10",
-                                         "LOG_LEVEL: must be error, warn, info or debug", "JWT_ISSUER: is required", "JWT_JWKS: must be",
-                                         "OTLP_ENDPOINT: must be", "POSTGRES_URI: must be"};
+    static const char *const settings[] = {"HTTP_PORT=70000",
+                                           "TEST_BOXES=11",
+                                           "LOG_LEVEL=loud",
+                                           "JWT_ISSUER=",
+                                           "JWT_JWKS=/nowhere/at-all",
+                                           "OTLP_ENDPOINT=ftp://x",
+                                           "POSTGRES_URI=mysql://u:geheim@h/",
+                                           NULL};
+    static const char *const wanted[] = {"HTTP_PORT: must be an integer from 0 to 65535",
+                                         "TEST_BOXES: must be an integer from 1 to 10",
+                                         "LOG_LEVEL: must be error, warn, info or debug",
+                                         "JWT_ISSUER: is required",
+                                         "JWT_JWKS: must be",
+                                         "OTLP_ENDPOINT: must be",
+                                         "POSTGRES_URI: must be"};
 
     (void)state;
     child_spawn(&child, settings, NULL);
@@ -117,7 +129,8 @@ static void test_start__refuses_bad_settings_all_at_once(void **state)
 
 static void test_start__refuses_a_key_file_without_keys(void **state)
 {
-    const char *settings[] = {"JWT_ISSUER=https://issuer.test", "JWT_JWKS=/dev/null", "HTTP_PORT=0", "GRPC_PORT=0", "ADMIN_PORT=0", NULL};
+    const char *settings[] = {
+        "JWT_ISSUER=https://issuer.test", "JWT_JWKS=/dev/null", "HTTP_PORT=0", "GRPC_PORT=0", "ADMIN_PORT=0", NULL};
 
     (void)state;
     child_spawn(&child, settings, NULL);
@@ -150,7 +163,10 @@ static const struct {
     int code;
     const char *wanted[3];
 } options[] = {
-    {"--help", 0, {"test-service: answers tests", "10 routes over HTTP", "TEST_BOXES\n      how many boxes\n      an integer from 1 to 10; default 5"}},
+    {"--help",
+     0,
+     {"test-service: answers tests", "10 routes over HTTP",
+      "TEST_BOXES\n      how many boxes\n      an integer from 1 to 10; default 5"}},
     {"--version", 0, {"test-service " GW_VERSION "\n"}},
     {"--check-config", 0, {"TEST_PASSWORD=***", "TEST_BOXES=5"}},
     {"--nonsense", 64, {"usage: test-service"}},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The admin port, on a loop of its own: probes, metrics, requests in flight, log level, settings. It is for operators inside the network
-// and asks for no token, so it must never show a secret or personal data, nor change anything but the log level.
+// The admin port, on a loop of its own: probes, metrics, requests in flight, log level, settings. It is for operators
+// inside the network and asks for no token, so it must never show a secret or personal data, nor change anything but
+// the log level.
 #include "loop_state.h"
 
 #include "body.h"
@@ -11,7 +12,8 @@
 #define CENSUS_TIMEOUT_NS (1 * INT64_C(1000000000))
 #define CENSUS_ROWS_MAX   1000 /**< of one loop */
 
-/* ---- probes ------------------------------------------------------------------------------------------------------------- */
+/* ---- probes
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static enum ch_err livez(struct ch_request *req)
 {
@@ -72,7 +74,8 @@ static enum ch_err settings(struct ch_request *req)
     return CH_OK;
 }
 
-/* ---- log level ---------------------------------------------------------------------------------------------------------- */
+/* ---- log level
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static enum ch_err log_level_get(struct ch_request *req)
 {
@@ -105,9 +108,11 @@ static enum ch_err log_level_put(struct ch_request *req)
     return log_level_get(req);
 }
 
-/* ---- work in flight on all loops ----------------------------------------------------------------------------------------- */
+/* ---- work in flight on all loops
+ * ----------------------------------------------------------------------------------------- */
 
-/** One question to all loops. Freed on the admin loop when the last has answered, whether or not anybody still waits. */
+/** One question to all loops. Freed on the admin loop when the last has answered, whether or not anybody still waits.
+ */
 struct census {
     struct ch_loop *admin;
     struct ch_wait *wait; // NULL: gave up
@@ -179,7 +184,8 @@ static struct census *census_start(struct ch_loop *admin)
     for (int i = 0; i < count; i++) {
         struct census_part *part = &census->parts[i];
 
-        *part = (struct census_part){.mail = {.fn = part_write, .arg = part}, .census = census, .state = &ch_process.loops[i]};
+        *part = (struct census_part){
+            .mail = {.fn = part_write, .arg = part}, .census = census, .state = &ch_process.loops[i]};
         ch_buf_init(&part->text, CH_REPLY_MAX / 64);
         ch_loop_post(part->state->loop, &part->mail);
     }

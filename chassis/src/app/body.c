@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The body of a request: its type, its JSON, its hash. What it says must never be repeated in an answer beyond the names of its members.
+// The body of a request: its type, its JSON, its hash. What it says must never be repeated in an answer beyond the
+// names of its members.
 #include "ch/app.h"
 
 #include "body.h"
@@ -38,7 +39,8 @@ enum ch_err ch_body_check_json(struct ch_request *req)
 {
     if (ch_is_json_type(ch_http_header(req->http, "Content-Type")))
         return CH_OK;
-    return ch_fail(&req->ctx, CH_ERR_UNSUPPORTED_MEDIA_TYPE, "Content-Type", "enum", "application/json으로 보내 주세요");
+    return ch_fail(&req->ctx, CH_ERR_UNSUPPORTED_MEDIA_TYPE, "Content-Type", "enum",
+                   "application/json으로 보내 주세요");
 }
 
 enum ch_err ch_body_bind(struct ch_request *req, const struct ch_field *fields, void *ret_object, uint64_t *ret_present)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Settings from the environment, by tables. One row is the parser, the help text and the dump. It must never print a secret, and never
-// let a service start with a value that its row does not allow.
+// Settings from the environment, by tables. One row is the parser, the help text and the dump. It must never print a
+// secret, and never let a service start with a value that its row does not allow.
 #include "settings.h"
 
 #include <inttypes.h>
@@ -18,35 +18,47 @@ const struct ch_config_row ch_settings_rows[] = {
     {"LISTEN_ADDRESS", CH_CONFIG_STR, AT(listen_address), "127.0.0.1", 2, 45, "address of all three listeners", 0},
     {"HTTP_PORT", CH_CONFIG_INT, AT(http_port), "8080", 0, 65535, "REST; 0 takes a free port", 0},
     {"GRPC_PORT", CH_CONFIG_INT, AT(grpc_port), "9090", 0, 65535, "gRPC; 0 takes a free port", 0},
-    {"ADMIN_PORT", CH_CONFIG_INT, AT(admin_port), "9901", 0, 65535, "health, metrics, requests in flight; 0 takes a free port", 0},
+    {"ADMIN_PORT", CH_CONFIG_INT, AT(admin_port), "9901", 0, 65535,
+     "health, metrics, requests in flight; 0 takes a free port", 0},
     {"LOOPS", CH_CONFIG_INT, AT(loops), "1", 0, 64, "threads that serve; 0: one a core", 0},
-    {"POSTGRES_URI", CH_CONFIG_STR, AT(postgres_uri), NULL, 0, 1024, "libpq URI of the service's own role", CH_CONFIG_SECRET_IN_URI},
+    {"POSTGRES_URI", CH_CONFIG_STR, AT(postgres_uri), NULL, 0, 1024, "libpq URI of the service's own role",
+     CH_CONFIG_SECRET_IN_URI},
     {"DB_TIMEOUT_MS", CH_CONFIG_INT, AT(db_timeout_ms), "900", 10, 60000, "longest wait for one statement", 0},
     {"DB_READERS", CH_CONFIG_INT, AT(db_readers), "1", 1, 16, "shared, pipelined connections a loop", 0},
     {"DB_WRITERS", CH_CONFIG_INT, AT(db_writers), "4", 1, 64, "exclusive connections a loop", 0},
-    {"RABBITMQ_URI", CH_CONFIG_STR, AT(rabbitmq_uri), NULL, 0, 1024, "amqp://user:password@host:port/vhost", CH_CONFIG_SECRET_IN_URI},
+    {"RABBITMQ_URI", CH_CONFIG_STR, AT(rabbitmq_uri), NULL, 0, 1024, "amqp://user:password@host:port/vhost",
+     CH_CONFIG_SECRET_IN_URI},
     {"JWT_JWKS", CH_CONFIG_STR, AT(jwt_jwks), NULL, 0, 1024, "key set of the issuer: a file, or http(s)://", 0},
     {"JWT_ISSUER", CH_CONFIG_STR, AT(jwt_issuer), NULL, 0, 255, "iss that tokens must have", 0},
     {"JWT_AUDIENCE", CH_CONFIG_STR, AT(jwt_audience), "gwasuwon", 1, 255, "aud that tokens must have", 0},
     {"SERVICE_TOKEN_FILE", CH_CONFIG_STR, AT(service_token_file), NULL, 0, 1024,
      "token this service shows to others; read again when the file changes", 0},
-    {"OTLP_ENDPOINT", CH_CONFIG_STR, AT(otlp_endpoint), NULL, 0, 255, "http://host:4318 for traces; empty: none are sent", 0},
-    {"TRACE_SAMPLE_RATIO", CH_CONFIG_DOUBLE, AT(trace_sample_ratio), "1", 0, 1, "share of the traces begun here that are kept", 0},
+    {"OTLP_ENDPOINT", CH_CONFIG_STR, AT(otlp_endpoint), NULL, 0, 255,
+     "http://host:4318 for traces; empty: none are sent", 0},
+    {"TRACE_SAMPLE_RATIO", CH_CONFIG_DOUBLE, AT(trace_sample_ratio), "1", 0, 1,
+     "share of the traces begun here that are kept", 0},
     {"LOG_LEVEL", CH_CONFIG_STR, AT(log_level), "info", 1, 8, "error, warn, info or debug", 0},
-    {"REQUEST_TIMEOUT_MS", CH_CONFIG_INT, AT(request_timeout_ms), "5000", 10, 600000, "deadline of a request without its own", 0},
-    {"DRAIN_WAIT_MS", CH_CONFIG_INT, AT(drain_wait_ms), "500", 0, 120000, "not ready, but still serving, before the drain", 0},
-    {"DRAIN_TIMEOUT_MS", CH_CONFIG_INT, AT(drain_timeout_ms), "5000", 0, 600000, "longest drain; then work is cancelled", 0},
+    {"REQUEST_TIMEOUT_MS", CH_CONFIG_INT, AT(request_timeout_ms), "5000", 10, 600000,
+     "deadline of a request without its own", 0},
+    {"DRAIN_WAIT_MS", CH_CONFIG_INT, AT(drain_wait_ms), "500", 0, 120000,
+     "not ready, but still serving, before the drain", 0},
+    {"DRAIN_TIMEOUT_MS", CH_CONFIG_INT, AT(drain_timeout_ms), "5000", 0, 600000,
+     "longest drain; then work is cancelled", 0},
     {"FIBERS_MAX", CH_CONFIG_INT, AT(fibers_max), "4096", 64, 100000, "fibers a loop", 0},
-    {"REQUESTS_MAX", CH_CONFIG_INT, AT(requests_max), "1000", 1, 100000, "requests and calls in flight a loop; more are shed (503)", 0},
-    {"STREAMS_MAX", CH_CONFIG_INT, AT(streams_max), "1000", 1, 100000, "open event streams a loop; more are shed (503)", 0},
+    {"REQUESTS_MAX", CH_CONFIG_INT, AT(requests_max), "1000", 1, 100000,
+     "requests and calls in flight a loop; more are shed (503)", 0},
+    {"STREAMS_MAX", CH_CONFIG_INT, AT(streams_max), "1000", 1, 100000, "open event streams a loop; more are shed (503)",
+     0},
     {"HTTP_CONNECTIONS_MAX", CH_CONFIG_INT, AT(http_connections_max), "10000", 1, 100000, "HTTP connections a loop", 0},
     {"HTTP_BUFFERED_MAX_BYTES", CH_CONFIG_INT, AT(http_buffered_max_bytes), "67108864", 1048576, 4294967296.0,
      "bytes of bodies held at once a loop", 0},
-    {"HTTP_IDLE_TIMEOUT_MS", CH_CONFIG_INT, AT(http_idle_timeout_ms), "75000", 100, 3600000, "idle HTTP connections are closed after it", 0},
+    {"HTTP_IDLE_TIMEOUT_MS", CH_CONFIG_INT, AT(http_idle_timeout_ms), "75000", 100, 3600000,
+     "idle HTTP connections are closed after it", 0},
     {0},
 };
 
-/* ---- rules that a range cannot say ------------------------------------------------------------------------------------ */
+/* ---- rules that a range cannot say
+ * ------------------------------------------------------------------------------------ */
 
 static bool begins(const char *text, const char *prefix)
 {
@@ -142,11 +154,14 @@ static const struct need {
     size_t offset;
     bool (*is_needed)(const struct ch_service *service);
 } needs[] = {
-    {"POSTGRES_URI", AT(postgres_uri), ch_service_needs_database}, {"RABBITMQ_URI", AT(rabbitmq_uri), ch_service_needs_database},
-    {"JWT_JWKS", AT(jwt_jwks), ch_service_needs_tokens},           {"JWT_ISSUER", AT(jwt_issuer), ch_service_needs_tokens},
+    {"POSTGRES_URI", AT(postgres_uri), ch_service_needs_database},
+    {"RABBITMQ_URI", AT(rabbitmq_uri), ch_service_needs_database},
+    {"JWT_JWKS", AT(jwt_jwks), ch_service_needs_tokens},
+    {"JWT_ISSUER", AT(jwt_issuer), ch_service_needs_tokens},
 };
 
-/* ---- reading ---------------------------------------------------------------------------------------------------------- */
+/* ---- reading
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static void rule_text(const struct ch_config_row *row, char *text, size_t size)
 {
@@ -202,7 +217,9 @@ static bool read_value(const struct ch_config_row *row, const char *text, void *
 
 static bool read_row(const struct ch_config_row *row, void *config, char *(*getter)(const char *), FILE *errors)
 {
-    const char *given = getter(row->name), *zero = row->type == CH_CONFIG_STR ? "" : row->type == CH_CONFIG_BOOL ? "false" : "0";
+    const char *given = getter(row->name), *zero = row->type == CH_CONFIG_STR    ? ""
+                                                   : row->type == CH_CONFIG_BOOL ? "false"
+                                                                                 : "0";
     char rule[128];
 
     if (given && !*given)
@@ -212,7 +229,12 @@ static bool read_row(const struct ch_config_row *row, void *config, char *(*gett
         return false;
     }
     const bool has_default = given || row->fallback;
-    if (read_value(row, given ? given : row->fallback ? row->fallback : zero, (char *)config + row->offset) || !has_default)
+    if (read_value(row,
+                   given           ? given
+                   : row->fallback ? row->fallback
+                                   : zero,
+                   (char *)config + row->offset) ||
+        !has_default)
         return true;
     rule_text(row, rule, sizeof(rule));
     if (row->flags || row->type == CH_CONFIG_STR) // may hold a secret, or be long
@@ -276,9 +298,11 @@ int ch_config_read(const struct ch_service *service, FILE *errors)
     return faults;
 }
 
-/* ---- showing ---------------------------------------------------------------------------------------------------------- */
+/* ---- showing
+ * ---------------------------------------------------------------------------------------------------------- */
 
-// What stands between the first : after :// and the last @ of all (rather too much than too little), and password= among the parameters.
+// What stands between the first : after :// and the last @ of all (rather too much than too little), and password=
+// among the parameters.
 static void hide_password(char *text)
 {
     char *host = strstr(text, "://"), *end, *at, *colon;
@@ -326,7 +350,8 @@ const char *ch_config_shown(const struct ch_config_row *row, const void *config,
 }
 
 /** Calls `show` with both tables' rows, the chassis's first. */
-static void for_each_row(const struct ch_service *service, void (*show)(void *arg, const struct ch_config_row *row, const void *config), void *arg)
+static void for_each_row(const struct ch_service *service,
+                         void (*show)(void *arg, const struct ch_config_row *row, const void *config), void *arg)
 {
     for (const struct ch_config_row *row = ch_settings_rows; row->name; row++)
         show(arg, row, &ch_settings);
@@ -410,7 +435,9 @@ void ch_config_help(const struct ch_service *service, FILE *out)
         routes++;
     for (const struct ch_rpc *rpc = service->rpcs; rpc && rpc->path; rpc++)
         rpcs++;
-    fprintf(out, "%s: %s\n\n%d routes over HTTP, %d methods over gRPC\n\n", service->name, service->summary ? service->summary : "", routes, rpcs);
-    fprintf(out, "usage: %s [--help | --version | --check-config]\n\nEnvironment (empty counts as not set):\n", service->name);
+    fprintf(out, "%s: %s\n\n%d routes over HTTP, %d methods over gRPC\n\n", service->name,
+            service->summary ? service->summary : "", routes, rpcs);
+    fprintf(out, "usage: %s [--help | --version | --check-config]\n\nEnvironment (empty counts as not set):\n",
+            service->name);
     for_each_row(service, help_row, out);
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Contexts: their place in the loop's list of work in flight, their memory, and those of work that no request started. Whatever is in the
-// list is seen by /requests and waited for by the drain, so nothing may run outside of it.
+// Contexts: their place in the loop's list of work in flight, their memory, and those of work that no request started.
+// Whatever is in the list is seen by /requests and waited for by the drain, so nothing may run outside of it.
 #include "loop_state.h"
 
 #include <assert.h>
 
-/* ---- the list --------------------------------------------------------------------------------------------------------- */
+/* ---- the list
+ * --------------------------------------------------------------------------------------------------------- */
 
 void ch_in_flight_add(struct ch_loop_state *state, struct ch_ctx *ctx)
 {
@@ -30,7 +31,8 @@ void ch_in_flight_remove(struct ch_loop_state *state, struct ch_ctx *ctx)
     atomic_store_explicit(&state->in_flight_shown, --state->in_flight_count, memory_order_relaxed);
 }
 
-/* ---- spare memory ----------------------------------------------------------------------------------------------------- */
+/* ---- spare memory
+ * ----------------------------------------------------------------------------------------------------- */
 
 struct ch_arena *ch_arena_take(struct ch_loop_state *state, size_t max_bytes)
 {
@@ -75,9 +77,11 @@ void ch_spares_release(struct ch_loop_state *state)
         ch_buf_release(&state->spare_bufs[--state->spare_buf_count]);
 }
 
-/* ---- work of the service itself ------------------------------------------------------------------------------------------ */
+/* ---- work of the service itself
+ * ------------------------------------------------------------------------------------------ */
 
-enum ch_err ch_ctx_open(struct ch_ctx *ctx, struct ch_loop *loop, const char *name, int64_t timeout_ms, const struct ch_trace *parent)
+enum ch_err ch_ctx_open(struct ch_ctx *ctx, struct ch_loop *loop, const char *name, int64_t timeout_ms,
+                        const struct ch_trace *parent)
 {
     struct ch_loop_state *state = ch_loop_user(loop);
     struct ch_arena *arena = ch_arena_take(state, CH_WORK_ARENA_MAX);
@@ -118,7 +122,8 @@ void ch_ctx_close(struct ch_ctx *ctx, enum ch_err result)
     ctx->arena = NULL;
 }
 
-/* ---- what a context reaches ------------------------------------------------------------------------------------------------ */
+/* ---- what a context reaches
+ * ------------------------------------------------------------------------------------------------ */
 
 struct ch_peer *ch_peer_at(struct ch_ctx *ctx, int index)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cursors of paged lists: what the next page begins after, in one opaque text. They carry nothing secret and grant nothing: the checksum
-// only keeps a made-up or cut one from reaching a query; a handler checks each value as it would any input.
+// Cursors of paged lists: what the next page begins after, in one opaque text. They carry nothing secret and grant
+// nothing: the checksum only keeps a made-up or cut one from reaching a query; a handler checks each value as it would
+// any input.
 #include "ch/app.h"
 
 #include <stdlib.h>

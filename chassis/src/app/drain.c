@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The way down, on the main thread: not ready -> still serving for a while, so that whoever routes here notices -> no new connections,
-// deliveries or job runs -> what runs ends, or is cancelled when the time is up -> what the outbox holds is published. It must never free
-// anything that a fiber may still use: then the process ends without freeing.
+// The way down, on the main thread: not ready -> still serving for a while, so that whoever routes here notices -> no
+// new connections, deliveries or job runs -> what runs ends, or is cancelled when the time is up -> what the outbox
+// holds is published. It must never free anything that a fiber may still use: then the process ends without freeing.
 #include "loop_state.h"
 
 #include "events.h"
@@ -38,7 +38,8 @@ static enum ch_err stop_accepting(struct ch_loop_state *state, void *unused)
 
 static enum ch_err count_left(struct ch_loop_state *state, void *ret_count)
 {
-    size_t left = state->in_flight_count + ch_http_server_connections(state->http) + ch_grpc_server_streams(state->grpc);
+    size_t left =
+        state->in_flight_count + ch_http_server_connections(state->http) + ch_grpc_server_streams(state->grpc);
 
     if (state->index == 0)
         left += ch_jobs_alive();
@@ -83,7 +84,8 @@ static size_t sum_all(struct ch_process *process, enum ch_err (*fn)(struct ch_lo
     return sum;
 }
 
-static bool wait_for_none(struct ch_process *process, enum ch_err (*fn)(struct ch_loop_state *state, void *ret_count), int64_t deadline_ns)
+static bool wait_for_none(struct ch_process *process, enum ch_err (*fn)(struct ch_loop_state *state, void *ret_count),
+                          int64_t deadline_ns)
 {
     while (sum_all(process, fn) > 0) {
         if (ch_now_ns() >= deadline_ns)

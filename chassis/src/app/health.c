@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps what is up and what is not. It decides readiness and nothing else; it must never ask a dependency itself, so that a probe of
-// /readyz costs nothing and cannot hang.
+// Keeps what is up and what is not. It decides readiness and nothing else; it must never ask a dependency itself, so
+// that a probe of /readyz costs nothing and cannot hang.
 #include "health.h"
 
 #include "ch/obs.h"
@@ -32,7 +32,8 @@ void ch_health_set(const char *dependency, bool is_up)
         if (strcmp(health.rows[i].name, dependency) != 0)
             continue;
         if (atomic_exchange(&health.rows[i].is_up, is_up) != is_up)
-            ch_log(is_up ? CH_LOG_INFO : CH_LOG_WARN, NULL, "dependency.changed", CH_LS("dependency", dependency), CH_LB("is_up", is_up));
+            ch_log(is_up ? CH_LOG_INFO : CH_LOG_WARN, NULL, "dependency.changed", CH_LS("dependency", dependency),
+                   CH_LB("is_up", is_up));
         return;
     }
 }
@@ -75,6 +76,7 @@ bool ch_health_at(int index, struct ch_health_row *ret_row)
 {
     if (index >= health.count)
         return false;
-    *ret_row = (struct ch_health_row){health.rows[index].name, health.rows[index].is_required, atomic_load(&health.rows[index].is_up)};
+    *ret_row = (struct ch_health_row){health.rows[index].name, health.rows[index].is_required,
+                                      atomic_load(&health.rows[index].is_up)};
     return true;
 }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Jobs: each row is a fiber of loop 0 that runs, sleeps its interval and runs again. One run at a time; a run that fails is tried again
-// after the interval, and only a change of outcome is logged. It must never keep the drain waiting by sleeping.
+// Jobs: each row is a fiber of loop 0 that runs, sleeps its interval and runs again. One run at a time; a run that
+// fails is tried again after the interval, and only a change of outcome is logged. It must never keep the drain waiting
+// by sleeping.
 #include "loop_state.h"
 
 #define JOBS_MAX 32
 
-static const struct ch_metric job_runs = {
-    .name = "job_runs_total", .type = CH_COUNTER, .help = "Runs of the service's own jobs", .labels = {"job", "outcome"}};
+static const struct ch_metric job_runs = {.name = "job_runs_total",
+                                          .type = CH_COUNTER,
+                                          .help = "Runs of the service's own jobs",
+                                          .labels = {"job", "outcome"}};
 
 static struct {
     struct ch_loop_state *state;

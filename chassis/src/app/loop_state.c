@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A loop of the service from its thread's start to its end: what it owns is made, watched and released here, in order. It must never wait
-// for a database, a broker or a peer: the service starts without them, and readiness tells.
+// A loop of the service from its thread's start to its end: what it owns is made, watched and released here, in order.
+// It must never wait for a database, a broker or a peer: the service starts without them, and readiness tells.
 #include "loop_state.h"
 
 #include "health.h"
@@ -9,14 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TICK_FAST_MS   10  /**< while something is still missing: it decides how soon the service is ready */
+#define TICK_FAST_MS   10 /**< while something is still missing: it decides how soon the service is ready */
 #define TICK_SLOW_MS   250
 #define TOKENS_MAX     4096 /**< verified tokens kept a loop */
 #define PEER_CALLS_MAX 4096
 #define WRITERS_QUEUE  4096
 #define HANG_NS        (5 * INT64_C(1000000000))
 
-/* ---- parts ------------------------------------------------------------------------------------------------------------ */
+/* ---- parts
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static enum ch_err open_pg(struct ch_loop_state *state)
 {
@@ -71,7 +72,8 @@ static enum ch_err open_auth(struct ch_loop_state *state)
     return state->auth ? CH_OK : CH_ERR_NO_MEMORY;
 }
 
-/* ---- the tick: what others may know of this loop -------------------------------------------------------------------------- */
+/* ---- the tick: what others may know of this loop
+ * -------------------------------------------------------------------------- */
 
 static void serving_update(struct ch_loop_state *state)
 {
@@ -144,7 +146,8 @@ static enum ch_err open_tick(struct ch_loop_state *state)
     return CH_OK;
 }
 
-/* ---- the thread ------------------------------------------------------------------------------------------------------- */
+/* ---- the thread
+ * ------------------------------------------------------------------------------------------------------- */
 
 static enum ch_err parts_open(struct ch_loop_state *state)
 {
@@ -232,10 +235,8 @@ static void *loop_thread(void *arg)
         state->start_err = err;
         sem_post(state->ready);
     }
-    if (state->loop) {
+    if (state->loop)
         ch_loop_run(state->loop);
-        ch_loop_free(state->loop);
-    }
     return NULL;
 }
 
@@ -258,10 +259,13 @@ void ch_loop_state_stop(struct ch_loop_state *state)
         ch_loop_stop(state->loop);
     }
     pthread_join(state->thread, NULL);
+    ch_loop_free(state->loop); // not on its own thread: who told it to stop may still be touching it
+    state->loop = NULL;
     state->is_joinable = false;
 }
 
-/* ---- calls from the main thread --------------------------------------------------------------------------------------------- */
+/* ---- calls from the main thread
+ * --------------------------------------------------------------------------------------------- */
 
 struct call {
     struct ch_mail mail;
@@ -281,7 +285,8 @@ static void call_run(struct ch_loop *loop, void *arg)
     sem_post(&call->done);
 }
 
-enum ch_err ch_loop_state_call(struct ch_loop_state *state, enum ch_err (*fn)(struct ch_loop_state *state, void *arg), void *arg)
+enum ch_err ch_loop_state_call(struct ch_loop_state *state, enum ch_err (*fn)(struct ch_loop_state *state, void *arg),
+                               void *arg)
 {
     struct call call = {.mail = {.fn = call_run}, .state = state, .fn = fn, .arg = arg};
 
@@ -295,7 +300,8 @@ enum ch_err ch_loop_state_call(struct ch_loop_state *state, enum ch_err (*fn)(st
     return call.err;
 }
 
-/* ---- listeners ---------------------------------------------------------------------------------------------------------- */
+/* ---- listeners
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static enum ch_err listen_http(struct ch_loop_state *state, int *port)
 {
@@ -305,7 +311,8 @@ static enum ch_err listen_http(struct ch_loop_state *state, int *port)
     limits.buffered_max = (size_t)ch_settings.http_buffered_max_bytes;
     limits.idle_timeout_ns = ch_settings.http_idle_timeout_ms * 1000000;
     limits.body_max = ch_body_max(state->routes);
-    enum ch_err err = ch_http_server_new(state->loop, ch_settings.listen_address, *port, &limits, ch_request_serve, state, &state->http);
+    enum ch_err err = ch_http_server_new(state->loop, ch_settings.listen_address, *port, &limits, ch_request_serve,
+                                         state, &state->http);
     if (!err)
         *port = ch_http_server_port(state->http);
     return err;

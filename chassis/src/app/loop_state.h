@@ -3,8 +3,9 @@
  * @file loop_state.h
  * @brief What each loop of a service owns, and the process around them. Private to this folder.
  *
- * Threads: main (start, signals, service token, drain), one a loop, `admin` (a loop of its own, so that probes are answered when the others are
- * busy), and those of telemetry, keys and events. A loop's state belongs to its thread; what others read of it is atomic and says so.
+ * Threads: main (start, signals, service token, drain), one a loop, `admin` (a loop of its own, so that probes are
+ * answered when the others are busy), and those of telemetry, keys and events. A loop's state belongs to its thread;
+ * what others read of it is atomic and says so.
  */
 #ifndef CH_APP_LOOP_STATE_H
 #define CH_APP_LOOP_STATE_H
@@ -20,10 +21,10 @@
 #include <stdatomic.h>
 
 #define CH_PEERS_MAX      64
-#define CH_SPARES_MAX     16                 /**< idle arenas and reply buffers kept a loop */
+#define CH_SPARES_MAX     16                  /**< idle arenas and reply buffers kept a loop */
 #define CH_WORK_ARENA_MAX (32u * 1024 * 1024) /**< memory of one piece of work of the service itself */
 #define CH_REPLY_MAX      (8u * 1024 * 1024)
-#define CH_SPARE_KEEP_MAX (256u * 1024)      /**< a larger buffer is freed instead of kept */
+#define CH_SPARE_KEEP_MAX (256u * 1024) /**< a larger buffer is freed instead of kept */
 
 struct ch_process;
 struct ch_route_series; /* stats.c */
@@ -39,8 +40,8 @@ struct ch_loop_state {
     enum ch_err start_err;
     struct ch_loop *loop;
 
-    struct ch_pg *pg;        /**< NULL: no database */
-    struct ch_auth *auth;    /**< NULL: no route needs a token */
+    struct ch_pg *pg;     /**< NULL: no database */
+    struct ch_auth *auth; /**< NULL: no route needs a token */
     struct ch_peer **peers;
     int peer_count;
     char *bearer;            /**< current service token; NULL: none */
@@ -63,7 +64,7 @@ struct ch_loop_state {
     struct ch_buf spare_bufs[CH_SPARES_MAX];
     size_t spare_buf_count;
 
-    struct event *tick;      /**< publishes what follows */
+    struct event *tick; /**< publishes what follows */
     bool is_tick_slow, is_grpc_serving;
     atomic_bool is_pg_up;
     _Atomic(uint64_t) peers_up; /**< bit a peer */
@@ -94,9 +95,11 @@ static inline struct ch_loop_state *ch_state_of(const struct ch_ctx *ctx)
 /** Index that the first statement of ch_events_queries has in this process's pools. */
 int ch_own_query_first(const struct ch_ctx *ctx);
 
-/* ---- loop_state.c: a loop from its thread's start to its end --------------------------------------------------------------- */
+/* ---- loop_state.c: a loop from its thread's start to its end
+ * --------------------------------------------------------------- */
 
-/** Starts the thread; its parts are made on it, then the service's loop_start runs. `ready` is posted when `start_err` is set. */
+/** Starts the thread; its parts are made on it, then the service's loop_start runs. `ready` is posted when `start_err`
+ * is set. */
 CH_MUST_CHECK enum ch_err ch_loop_state_start(struct ch_loop_state *state, sem_t *ready);
 /** Opens the listeners; `*ports` of 0 are replaced by those taken. By ch_loop_state_call. */
 struct ch_ports {
@@ -106,10 +109,13 @@ enum ch_err ch_loop_state_listen(struct ch_loop_state *state, void *ports);
 /** Ends the loop and joins its thread; nothing may be in flight on it. Accepts a state that was never started. */
 void ch_loop_state_stop(struct ch_loop_state *state);
 
-/** Runs `fn(state, arg)` on the loop's thread, outside a fiber, and blocks the caller (never a loop's thread) until it returned. */
-enum ch_err ch_loop_state_call(struct ch_loop_state *state, enum ch_err (*fn)(struct ch_loop_state *state, void *arg), void *arg);
+/** Runs `fn(state, arg)` on the loop's thread, outside a fiber, and blocks the caller (never a loop's thread) until it
+ * returned. */
+enum ch_err ch_loop_state_call(struct ch_loop_state *state, enum ch_err (*fn)(struct ch_loop_state *state, void *arg),
+                               void *arg);
 
-/* ---- context.c: work in flight --------------------------------------------------------------------------------------------- */
+/* ---- context.c: work in flight
+ * --------------------------------------------------------------------------------------------- */
 
 void ch_in_flight_add(struct ch_loop_state *state, struct ch_ctx *ctx); /**< notes the fiber, too */
 void ch_in_flight_remove(struct ch_loop_state *state, struct ch_ctx *ctx);
@@ -119,7 +125,8 @@ void ch_reply_buf_take(struct ch_loop_state *state, struct ch_buf *ret_buf);
 void ch_reply_buf_give(struct ch_loop_state *state, struct ch_buf *buf);
 void ch_spares_release(struct ch_loop_state *state);
 
-/* ---- request.c, rpc.c: what the servers call -------------------------------------------------------------------------------- */
+/* ---- request.c, rpc.c: what the servers call
+ * -------------------------------------------------------------------------------- */
 
 #define CH_BODY_MAX (256 * 1024) /**< of a row that names none */
 
@@ -129,20 +136,24 @@ enum ch_err ch_rpc_before(struct ch_call *call, void *state);
 void ch_rpc_after(struct ch_call *call, enum ch_err result, void *state);
 
 /** Who asks, and may he? Sets ctx->identity. `scope` 0: anybody, but a token that is shown must be right. */
-CH_MUST_CHECK enum ch_err ch_authorize_wait(struct ch_loop_state *state, struct ch_ctx *ctx, struct ch_str authorization, unsigned scope);
+CH_MUST_CHECK enum ch_err ch_authorize_wait(struct ch_loop_state *state, struct ch_ctx *ctx,
+                                            struct ch_str authorization, unsigned scope);
 /** Internals stay inside: drops detail and faults of a 500, and logs a failure of ours once. */
 void ch_failure_settle(struct ch_ctx *ctx, const char *event, enum ch_err err);
 
-/* ---- stats.c: metrics of requests and calls ----------------------------------------------------------------------------------- */
+/* ---- stats.c: metrics of requests and calls
+ * ----------------------------------------------------------------------------------- */
 
 CH_MUST_CHECK enum ch_err ch_stats_init(struct ch_loop_state *state);
 void ch_stats_release(struct ch_loop_state *state);
 /** `route` NULL: unmatched. */
-void ch_stats_request(struct ch_loop_state *state, const struct ch_route *route, enum ch_http_method method, int status, int64_t duration_ns);
+void ch_stats_request(struct ch_loop_state *state, const struct ch_route *route, enum ch_http_method method, int status,
+                      int64_t duration_ns);
 void ch_stats_rpc(struct ch_loop_state *state, const struct ch_rpc *rpc, enum ch_err result, int64_t duration_ns);
 void ch_stats_on_scrape(void *process); /**< gauges of loops and dependencies */
 
-/* ---- jobs.c, drain.c, admin.c, token.c ----------------------------------------------------------------------------------------- */
+/* ---- jobs.c, drain.c, admin.c, token.c
+ * ----------------------------------------------------------------------------------------- */
 
 /** Starts a fiber for each job. This and the two below: on loop 0. */
 enum ch_err ch_jobs_start(struct ch_loop_state *state, void *unused);

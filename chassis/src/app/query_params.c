@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Query parameters by the same tables as JSON: the pairs become a JSON object whose values have the types that the table asks for, and
-// ch_json_bind does the rest, so that both are checked by one set of rules. A parameter must never count twice.
+// Query parameters by the same tables as JSON: the pairs become a JSON object whose values have the types that the
+// table asks for, and ch_json_bind does the rest, so that both are checked by one set of rules. A parameter must never
+// count twice.
 #include "ch/app.h"
 
 #include "route.h"
@@ -55,7 +56,8 @@ static void read_pair(struct reader *reader, struct ch_str pair)
     const char *key;
     json_t *json;
 
-    if (ch_percent_decode(name, true, reader->ctx->arena, &name) || ch_percent_decode(value, true, reader->ctx->arena, &value)) {
+    if (ch_percent_decode(name, true, reader->ctx->arena, &name) ||
+        ch_percent_decode(value, true, reader->ctx->arena, &value)) {
         fault(reader, name, "encoding", "퍼센트 인코딩된 UTF-8이어야 합니다");
         return;
     }
@@ -112,7 +114,8 @@ static void rename_fault(struct ch_ctx *ctx, struct ch_fault *fault)
     fault->pointer = name;
 }
 
-enum ch_err ch_query_bind(struct ch_request *req, const struct ch_field *fields, void *ret_object, uint64_t *ret_present)
+enum ch_err ch_query_bind(struct ch_request *req, const struct ch_field *fields, void *ret_object,
+                          uint64_t *ret_present)
 {
     struct reader reader = {.ctx = &req->ctx, .fields = fields, .object = json_object()};
     enum ch_err err;
@@ -120,8 +123,9 @@ enum ch_err ch_query_bind(struct ch_request *req, const struct ch_field *fields,
     if (!reader.object)
         return CH_ERR_NO_MEMORY;
     read_pairs(&reader, req->http->query);
-    err = reader.err == CH_ERR_NO_MEMORY ? reader.err
-                                         : ch_json_bind(reader.object, fields, "?", &req->ctx.faults, ret_object, ret_present);
+    err = reader.err == CH_ERR_NO_MEMORY
+              ? reader.err
+              : ch_json_bind(reader.object, fields, "?", &req->ctx.faults, ret_object, ret_present);
     json_decref(reader.object);
     for (struct ch_fault *at = req->ctx.faults.first; at; at = at->next)
         rename_fault(&req->ctx, at);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Headers of a reply, and the versions in ETag, If-None-Match and If-Match (RFC 9110 8.8, 13.1). A version is a number; what else an ETag
-// says of the content stands after a hyphen and never decides whether an edit may happen.
+// Headers of a reply, and the versions in ETag, If-None-Match and If-Match (RFC 9110 8.8, 13.1). A version is a number;
+// what else an ETag says of the content stands after a hyphen and never decides whether an edit may happen.
 #include "ch/app.h"
 
 #include <inttypes.h>
@@ -35,7 +35,8 @@ void ch_reply_etag(struct ch_request *req, int64_t version)
     ch_reply_header(req, "ETag", ch_str_of(ch_arena_printf(req->ctx.arena, "\"%" PRId64 "\"", version)));
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------------------- */
+/* ---- reading
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /** Takes the next entity-tag of a list; false at its end and at what is none. */
 static bool next_tag(struct ch_str *list, struct ch_str *ret_opaque)

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The way of every REST request: route, load, token, body, key, handler, answer; then metrics and the access log. A handler sees only
-// requests that its row allows. It must never let out why a 500 happened, nor write what a client sent to a log.
+// The way of every REST request: route, load, token, body, key, handler, answer; then metrics and the access log. A
+// handler sees only requests that its row allows. It must never let out why a 500 happened, nor write what a client
+// sent to a log.
 #include "loop_state.h"
 
 #include "body.h"
 
 #include <assert.h>
 
-/* ---- what the row demands --------------------------------------------------------------------------------------------- */
+/* ---- what the row demands
+ * --------------------------------------------------------------------------------------------- */
 
 static enum ch_err check_size(struct ch_request *req)
 {
@@ -48,14 +50,16 @@ static enum ch_err check_key(struct ch_request *req)
     if (!key.data)
         return ch_fail(&req->ctx, CH_ERR_INVALID, "Idempotency-Key", "required", "필요한 헤더입니다");
     if (!is_key(key))
-        return ch_fail(&req->ctx, CH_ERR_INVALID, "Idempotency-Key", "format", "영문자, 숫자, _ . : - 로 된 8자 이상 128자 이하여야 합니다");
+        return ch_fail(&req->ctx, CH_ERR_INVALID, "Idempotency-Key", "format",
+                       "영문자, 숫자, _ . : - 로 된 8자 이상 128자 이하여야 합니다");
     req->idempotency_key = key;
     return CH_OK;
 }
 
 static enum ch_err check_token_wait(struct ch_request *req)
 {
-    return ch_authorize_wait(ch_state_of(&req->ctx), &req->ctx, ch_http_header(req->http, "Authorization"), req->route->scope);
+    return ch_authorize_wait(ch_state_of(&req->ctx), &req->ctx, ch_http_header(req->http, "Authorization"),
+                             req->route->scope);
 }
 
 static enum ch_err handle_wait(struct ch_request *req)
@@ -65,7 +69,8 @@ static enum ch_err handle_wait(struct ch_request *req)
 }
 
 /** In this order: who may not ask learns nothing of what else is wrong. */
-static enum ch_err (*const steps[])(struct ch_request *req) = {check_token_wait, check_size, check_type, check_key, handle_wait};
+static enum ch_err (*const steps[])(struct ch_request *req) = {check_token_wait, check_size, check_type, check_key,
+                                                               handle_wait};
 
 static enum ch_shed_class shed_class(const struct ch_route *route)
 {
@@ -87,7 +92,8 @@ static enum ch_err run_wait(struct ch_loop_state *state, struct ch_request *req)
     return err;
 }
 
-/* ---- the answer ------------------------------------------------------------------------------------------------------- */
+/* ---- the answer
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void reply_options(struct ch_http_exchange *x, const char *allow)
 {
@@ -102,7 +108,8 @@ static void reply_wrong_method(struct ch_request *req, const char *allow)
 
     ch_buf_reset(&req->body);
     ch_problem_write(&req->body, CH_ERR_METHOD_NOT_ALLOWED, &req->ctx);
-    ch_http_reply(req->http, ch_err_row(CH_ERR_METHOD_NOT_ALLOWED)->http_status, "application/problem+json", &header, 1, ch_buf_str(&req->body));
+    ch_http_reply(req->http, ch_err_row(CH_ERR_METHOD_NOT_ALLOWED)->http_status, "application/problem+json", &header, 1,
+                  ch_buf_str(&req->body));
 }
 
 static void reply(struct ch_request *req, const struct ch_route_match *match, enum ch_err err)
@@ -116,10 +123,12 @@ static void reply(struct ch_request *req, const struct ch_route_match *match, en
     else if (err)
         ch_http_reply_problem(req->http, err, &req->ctx);
     else
-        ch_http_reply(req->http, req->status, req->body.len > 0 ? req->content_type : NULL, req->extra, req->extra_count, ch_buf_str(&req->body));
+        ch_http_reply(req->http, req->status, req->body.len > 0 ? req->content_type : NULL, req->extra,
+                      req->extra_count, ch_buf_str(&req->body));
 }
 
-/* ---- what is told of it ------------------------------------------------------------------------------------------------- */
+/* ---- what is told of it
+ * ------------------------------------------------------------------------------------------------- */
 
 void ch_failure_settle(struct ch_ctx *ctx, const char *event, enum ch_err err)
 {
@@ -129,8 +138,8 @@ void ch_failure_settle(struct ch_ctx *ctx, const char *event, enum ch_err err)
     const bool is_bug = row->http_status == 500;
 
     if (is_ours)
-        ch_log(is_bug ? CH_LOG_ERROR : CH_LOG_WARN, &ctx->trace, event, CH_LS("name", ctx->name), CH_LS("error", row->code),
-               CH_LS("step", ctx->step), CH_LS("constraint", ctx->constraint));
+        ch_log(is_bug ? CH_LOG_ERROR : CH_LOG_WARN, &ctx->trace, event, CH_LS("name", ctx->name),
+               CH_LS("error", row->code), CH_LS("step", ctx->step), CH_LS("constraint", ctx->constraint));
     if (is_bug) {
         ctx->detail = NULL;
         ch_faults_init(&ctx->faults, ctx->arena);
@@ -147,9 +156,9 @@ static void account(struct ch_loop_state *state, struct ch_request *req, enum ch
     if (state->is_admin)
         return;
     ch_stats_request(state, req->route, x->method, status, duration_ns);
-    ch_log(CH_LOG_INFO, &req->ctx.trace, "http.request", CH_LS("method", ch_http_method_name(x->method)), CH_LS("route", req->ctx.name),
-           CH_LI("status", status), CH_LI("duration_us", duration_ns / 1000), CH_LI("bytes", (int64_t)x->reply_bytes),
-           CH_LS("error", err ? ch_err_row(err)->code : NULL));
+    ch_log(CH_LOG_INFO, &req->ctx.trace, "http.request", CH_LS("method", ch_http_method_name(x->method)),
+           CH_LS("route", req->ctx.name), CH_LI("status", status), CH_LI("duration_us", duration_ns / 1000),
+           CH_LI("bytes", (int64_t)x->reply_bytes), CH_LS("error", err ? ch_err_row(err)->code : NULL));
 }
 
 static void span_describe(struct ch_span *span, const struct ch_request *req)
@@ -159,7 +168,8 @@ static void span_describe(struct ch_span *span, const struct ch_request *req)
     ch_span_attr(span, CH_LI("http.response.status_code", req->http->status));
 }
 
-/* ---- all of it -------------------------------------------------------------------------------------------------------- */
+/* ---- all of it
+ * -------------------------------------------------------------------------------------------------------- */
 
 static struct ch_request request_of(struct ch_loop_state *state, struct ch_http_exchange *x)
 {

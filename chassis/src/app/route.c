@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Routes by table: rows with the same template become one path with its methods; paths stand in a bucket for each number of segments,
-// literals first. It must never let a path match by more than its segments say: no dots, no double slashes, no case folding.
+// Routes by table: rows with the same template become one path with its methods; paths stand in a bucket for each
+// number of segments, literals first. It must never let a path match by more than its segments say: no dots, no double
+// slashes, no case folding.
 #include "route.h"
 
 #include <stdlib.h>
@@ -27,7 +28,8 @@ struct ch_route_table {
     struct path *buckets[CH_PATH_SEGMENTS_MAX + 1];
 };
 
-/* ---- splitting and decoding ------------------------------------------------------------------------------------------- */
+/* ---- splitting and decoding
+ * ------------------------------------------------------------------------------------------- */
 
 // Segments between slashes; the first slash is not one's end. Returns -1 past the maximum.
 static int split(struct ch_str path, struct ch_str *ret_segments)
@@ -94,7 +96,8 @@ enum ch_err ch_percent_decode(struct ch_str in, bool is_plus_space, struct ch_ar
     return CH_OK;
 }
 
-/* ---- building --------------------------------------------------------------------------------------------------------- */
+/* ---- building
+ * --------------------------------------------------------------------------------------------------------- */
 
 static bool path_init(struct path *path, const char *template)
 {
@@ -229,7 +232,8 @@ size_t ch_route_index(const struct ch_route_table *table, const struct ch_route 
     return (size_t)(route - table->routes);
 }
 
-/* ---- finding ---------------------------------------------------------------------------------------------------------- */
+/* ---- finding
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static bool path_matches(const struct path *path, const struct ch_str *segments)
 {
@@ -264,8 +268,8 @@ static enum ch_err read_path(struct ch_str path, struct ch_arena *arena, struct 
     return CH_OK;
 }
 
-enum ch_err ch_route_find(const struct ch_route_table *table, enum ch_http_method method, struct ch_str path, struct ch_arena *arena,
-                          struct ch_route_match *ret_match)
+enum ch_err ch_route_find(const struct ch_route_table *table, enum ch_http_method method, struct ch_str path,
+                          struct ch_arena *arena, struct ch_route_match *ret_match)
 {
     const enum ch_http_method wanted = method == CH_HEAD ? CH_GET : method;
     struct ch_str segments[CH_PATH_SEGMENTS_MAX];

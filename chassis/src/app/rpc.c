@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What surrounds every gRPC call: place in the list, span, load, token; afterwards metrics and the access log. The same rules as for REST
-// stand behind it, in the same functions.
+// What surrounds every gRPC call: place in the list, span, load, token; afterwards metrics and the access log. The same
+// rules as for REST stand behind it, in the same functions.
 #include "loop_state.h"
 
 struct rpc_work {
@@ -9,7 +9,8 @@ struct rpc_work {
     bool is_counted;
 };
 
-enum ch_err ch_authorize_wait(struct ch_loop_state *state, struct ch_ctx *ctx, struct ch_str authorization, unsigned scope)
+enum ch_err ch_authorize_wait(struct ch_loop_state *state, struct ch_ctx *ctx, struct ch_str authorization,
+                              unsigned scope)
 {
     enum ch_err err;
 
@@ -62,8 +63,9 @@ void ch_rpc_after(struct ch_call *call, enum ch_err result, void *arg)
     if (result)
         ch_failure_settle(ctx, "rpc.failed", result);
     ch_stats_rpc(state, call->rpc, result, duration_ns);
-    ch_log(CH_LOG_INFO, &ctx->trace, "rpc.call", CH_LS("method", call->rpc->path), CH_LS("code", ch_err_row(result)->code),
-           CH_LI("duration_us", duration_ns / 1000), CH_LS("caller", ctx->identity && ctx->identity->service[0] ? ctx->identity->service : NULL));
+    ch_log(CH_LOG_INFO, &ctx->trace, "rpc.call", CH_LS("method", call->rpc->path),
+           CH_LS("code", ch_err_row(result)->code), CH_LI("duration_us", duration_ns / 1000),
+           CH_LS("caller", ctx->identity && ctx->identity->service[0] ? ctx->identity->service : NULL));
     ch_in_flight_remove(state, ctx);
     ch_span_attr(&work->span, CH_LS("rpc.system", "grpc"));
     ch_span_attr(&work->span, CH_LI("rpc.grpc.status_code", ch_err_row(result)->grpc_status));

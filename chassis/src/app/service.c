@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// From the command line to the exit code: reads the settings, starts the parts in order, waits for a signal, drains, stops them in reverse.
-// It must never listen before it knows that its settings are right, and never exit while something it answered for is unfinished.
+// From the command line to the exit code: reads the settings, starts the parts in order, waits for a signal, drains,
+// stops them in reverse. It must never listen before it knows that its settings are right, and never exit while
+// something it answered for is unfinished.
 #include "loop_state.h"
 
 #include "events.h"
 #include "health.h"
 
 #include <limits.h>
-#include <signal.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -17,11 +18,13 @@
 
 #define EXIT_SECOND_SIGNAL 130
 #define TOKEN_LOOK_S       5
+#define HANG_S             15 /**< more than a drain takes beyond its own limits */
 #define TELEMETRY_FLUSH_NS (2 * INT64_C(1000000000))
 
 struct ch_process ch_process;
 
-/* ---- the process itself ------------------------------------------------------------------------------------------------- */
+/* ---- the process itself
+ * ------------------------------------------------------------------------------------------------- */
 
 static void raise_descriptor_limit(void)
 {
@@ -49,19 +52,29 @@ static void on_second_signal(int number)
     _exit(EXIT_SECOND_SIGNAL);
 }
 
+static void on_alarm(int number)
+{
+    (void)number;
+    _exit(EX_SOFTWARE);
+}
+
 static void wait_for_signal(const sigset_t *set)
 {
     const struct timespec period = {.tv_sec = TOKEN_LOOK_S};
-    const struct sigaction at_once = {.sa_handler = on_second_signal};
+    const struct sigaction at_once = {.sa_handler = on_second_signal}, hung = {.sa_handler = on_alarm};
 
     while (sigtimedwait(set, NULL, &period) < 0)
         ch_token_refresh(&ch_process);
     (void)sigaction(SIGTERM, &at_once, NULL); // cannot fail for these
     (void)sigaction(SIGINT, &at_once, NULL);
+    (void)sigaction(SIGALRM, &hung, NULL);
     pthread_sigmask(SIG_UNBLOCK, set, NULL);
+    // For a loop that computes for ever: the drain asks it, and would wait as long.
+    (void)alarm((unsigned)((ch_settings.drain_wait_ms + ch_settings.drain_timeout_ms) / 1000) + HANG_S);
 }
 
-/* ---- parts, in the order of their start ----------------------------------------------------------------------------------- */
+/* ---- parts, in the order of their start
+ * ----------------------------------------------------------------------------------- */
 
 static int fail(const char *what, enum ch_err err, int code)
 {
@@ -224,7 +237,8 @@ static int start_listening(void)
     if (!err)
         err = ch_loop_state_call(ch_process.admin, ch_loop_state_listen, &admin);
     if (err)
-        return fail("HTTP_PORT, GRPC_PORT or ADMIN_PORT is taken, or LISTEN_ADDRESS is not this machine's", err, EX_UNAVAILABLE);
+        return fail("HTTP_PORT, GRPC_PORT or ADMIN_PORT is taken, or LISTEN_ADDRESS is not this machine's", err,
+                    EX_UNAVAILABLE);
     ch_metrics_on_scrape(ch_stats_on_scrape, &ch_process);
     ch_health_set_serving(true);
     ch_log(CH_LOG_INFO, NULL, "service.listening", CH_LI("http_port", ports.http), CH_LI("grpc_port", ports.grpc),
@@ -246,7 +260,8 @@ static int start_token(void)
     return 0;
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------------------ */
+/* ---- the end
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /** False: something still runs, so nothing may be freed. */
 static bool stop_all(void)
@@ -267,7 +282,7 @@ static bool stop_all(void)
 }
 
 /** Started in this order, each must have succeeded before the next. */
-static int (*const starts[])(void) = {start_telemetry, start_keys, make_tables,     start_loops,
+static int (*const starts[])(void) = {start_telemetry, start_keys,   make_tables,     start_loops,
                                       start_token,     start_events, start_listening, start_jobs};
 
 static int serve(const struct ch_service *service)

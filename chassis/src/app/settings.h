@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * @file settings.h
- * @brief The settings every service has, and the reading of both tables (the chassis's and the service's) from the environment.
+ * @brief The settings every service has, and the reading of both tables (the chassis's and the service's) from the
+ * environment.
  *
- * Written once, before any thread starts; read-only afterwards. A secret's value is never printed, not even when it is wrong.
+ * Written once, before any thread starts; read-only afterwards. A secret's value is never printed, not even when it is
+ * wrong.
  */
 #ifndef CH_APP_SETTINGS_H
 #define CH_APP_SETTINGS_H
@@ -38,9 +40,9 @@ int ch_config_read_rows(const struct ch_config_row *rows, void *config, char *(*
 void ch_config_help(const struct ch_service *service, FILE *out); /**< every row: name, default, range, help */
 /** Value as it may be shown, in `text` or a literal: secrets are "***", a URI's password too. */
 const char *ch_config_shown(const struct ch_config_row *row, const void *config, char *text, size_t size);
-int ch_config_print(const struct ch_service *service, FILE *out);             /**< NAME=shown value, a line each; an exit code */
+int ch_config_print(const struct ch_service *service, FILE *out); /**< NAME=shown value, a line each; an exit code */
 void ch_config_write_json(struct ch_jw *jw, const struct ch_service *service); /**< one object: name and shown value */
-void ch_config_log(const struct ch_service *service);                         /**< one log event */
+void ch_config_log(const struct ch_service *service);                          /**< one log event */
 
 /** What the service's tables ask for. */
 bool ch_service_needs_database(const struct ch_service *service);

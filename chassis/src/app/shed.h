@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * @file shed.h
- * @brief How much a loop takes on at once. What is over it is refused at once (CH_ERR_OVERLOADED), so that what was taken on gets done.
+ * @brief How much a loop takes on at once. What is over it is refused at once (CH_ERR_OVERLOADED), so that what was
+ * taken on gets done.
  */
 #ifndef CH_APP_SHED_H
 #define CH_APP_SHED_H

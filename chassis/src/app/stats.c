@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Metrics of requests and calls. Each loop keeps the series it has met, so that counting one takes no lock. Labels must come from tables:
-// a path or a method that a client made up never becomes one.
+// Metrics of requests and calls. Each loop keeps the series it has met, so that counting one takes no lock. Labels must
+// come from tables: a path or a method that a client made up never becomes one.
 #include "loop_state.h"
 
 #include "health.h"
@@ -20,12 +20,16 @@ static const struct ch_metric rpc_duration = {
     .help = "From the start of a gRPC call to its status",
     .labels = {"method", "code"},
 };
-static const struct ch_metric in_flight = {
-    .name = "work_in_flight", .type = CH_GAUGE, .help = "Requests, calls and other work now running", .labels = {"loop"}};
-static const struct ch_metric fibers = {.name = "loop_fibers", .type = CH_GAUGE, .help = "Fibers alive", .labels = {"loop"}};
+static const struct ch_metric in_flight = {.name = "work_in_flight",
+                                           .type = CH_GAUGE,
+                                           .help = "Requests, calls and other work now running",
+                                           .labels = {"loop"}};
+static const struct ch_metric fibers = {
+    .name = "loop_fibers", .type = CH_GAUGE, .help = "Fibers alive", .labels = {"loop"}};
 static const struct ch_metric dependency_up = {
     .name = "dependency_up", .type = CH_GAUGE, .help = "1 when it is there", .labels = {"dependency"}};
-static const struct ch_metric service_ready = {.name = "service_ready", .type = CH_GAUGE, .help = "1 when /readyz says so"};
+static const struct ch_metric service_ready = {
+    .name = "service_ready", .type = CH_GAUGE, .help = "1 when /readyz says so"};
 
 #define CELLS_MAX 16 /**< outcomes a route remembers; the rest are looked up each time */
 
@@ -70,7 +74,8 @@ static struct ch_series *request_series(const char *route, enum ch_http_method m
     return ch_series_get(&http_duration, (const char *const[]){route, ch_http_method_name(method), code});
 }
 
-void ch_stats_request(struct ch_loop_state *state, const struct ch_route *route, enum ch_http_method method, int status, int64_t duration_ns)
+void ch_stats_request(struct ch_loop_state *state, const struct ch_route *route, enum ch_http_method method, int status,
+                      int64_t duration_ns)
 {
     const size_t index = route ? ch_route_index(state->routes, route) : ch_route_table_count(state->routes);
     struct ch_route_series *known = &state->route_series[index];

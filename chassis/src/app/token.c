@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The token this service shows to others. Its file is written by whoever issues it and changes while the service runs; each loop has a
-// copy, swapped by mail. The token must never be logged, not even its length.
+// The token this service shows to others. Its file is written by whoever issues it and changes while the service runs;
+// each loop has a copy, swapped by mail. The token must never be logged, not even its length.
 #include "loop_state.h"
 
 #include <stdio.h>
