@@ -282,9 +282,9 @@ static nghttp2_option *option_new(void)
 
     if (nghttp2_option_new(&option))
         return NULL;
-    nghttp2_option_set_max_outbound_ack(option, 200);               // acknowledgements a peer makes us hold
-    nghttp2_option_set_stream_reset_rate_limit(option, 2000, 500);  // rapid reset: burst, a second
-    nghttp2_option_set_no_closed_streams(option, 1);                // no memory for priorities of the dead
+    nghttp2_option_set_max_outbound_ack(option, 200);              // acknowledgements a peer makes us hold
+    nghttp2_option_set_stream_reset_rate_limit(option, 2000, 100); // rapid reset: burst, a second
+    nghttp2_option_set_no_closed_streams(option, 1);               // no memory for priorities of the dead
     return option;
 }
 
