@@ -46,8 +46,8 @@ static inline pid_t pg_server_spawn(char *const argv[], int out_fd)
         out_fd = open("/dev/null", O_WRONLY);
     (void)dup2(out_fd, 1);
     (void)dup2(out_fd, 2);
-    (void)chdir("/");
-    execv(argv[0], argv);
+    if (!chdir("/"))
+        execv(argv[0], argv);
     _exit(127);
 }
 

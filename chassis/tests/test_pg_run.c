@@ -375,6 +375,63 @@ static void test_pg_run__writers_queue_is_bounded(void **state)
     pg_test(queue_fiber, &options);
 }
 
+/* ---- what is seen from outside ---- */
+
+static struct ch_ctx *watched;
+
+static void watched_fiber(void *arg)
+{
+    struct ch_ctx ctx = ctx_open(MS(5000));
+
+    (void)arg;
+    watched = &ctx;
+    assert_int_equal(run_int(&ctx, Q_SLEEP, 30, NULL), CH_OK);
+    watched = NULL;
+    ctx_close(&ctx);
+    left--;
+}
+
+static bool has_line(const struct ch_buf *text, const char *line)
+{
+    return memmem(text->data, text->len, line, strlen(line)) != NULL;
+}
+
+static void seen_fiber(void *arg)
+{
+    struct ch_ctx ctx = ctx_open(MS(5000));
+    struct ch_buf text;
+
+    (void)arg;
+    (void)backend(&ctx);
+    left = 1;
+    start(watched_fiber, NULL);
+    ch_fiber_yield();
+    assert_non_null(watched);
+    assert_string_equal(watched->step, "sleep");
+    assert_true(eventually(all_done, ch_now_ns() + MS(1000)));
+    assert_int_equal(insert(&ctx, 70, 70, 1), CH_OK);
+    assert_int_equal(insert(&ctx, 70, 70, 1), CH_ERR_DUPLICATE);
+    (void)!ch_sleep_wait(ch_now_ns() + MS(50)); /* both writers are connected */
+    ch_buf_init(&text, 1 << 20);
+    ch_metrics_write(&text);
+    assert_true(has_line(&text, "db_client_operation_duration_seconds_count{operation=\"sleep\",outcome=\"ok\"}"));
+    assert_true(has_line(
+        &text, "db_client_operation_duration_seconds_count{operation=\"insert\",outcome=\"already_exists\"} "));
+    assert_true(has_line(&text, "db_client_connections{state=\"shared\"} 1\n"));
+    assert_true(has_line(&text, "db_client_connections{state=\"idle\"} 2\n"));
+    assert_true(has_line(&text, "db_client_connections{state=\"used\"} 0\n"));
+    assert_true(has_line(&text, "db_client_connections{state=\"connecting\"} 0\n"));
+    assert_true(has_line(&text, "db_client_pending 0\n"));
+    ch_buf_release(&text);
+    ctx_close(&ctx);
+}
+
+static void test_pg_run__is_seen_from_outside(void **state)
+{
+    (void)state;
+    pg_test(seen_fiber, &options);
+}
+
 static int setup(void **state)
 {
     if (server_setup(state))
@@ -400,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_pg_run__slow_statements_fail_alone),
         cmocka_unit_test(test_pg_run__cancel_ends_the_wait),
         cmocka_unit_test(test_pg_run__writers_queue_is_bounded),
+        cmocka_unit_test(test_pg_run__is_seen_from_outside),
     };
 
     options.uri = server.uri;

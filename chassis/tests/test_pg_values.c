@@ -2,7 +2,7 @@
 /* Every type of argument goes to the real server and comes back the same; getters of the wrong type abort. */
 #include "pg_fixture.h"
 
-enum { Q_SCALARS, Q_INT4S, Q_INT8S, Q_UUIDS, Q_TEXTS, Q_TIMES, Q_KINDS, Q_JSONB, Q_COUNT };
+enum { Q_SCALARS, Q_INT4S, Q_INT8S, Q_UUIDS, Q_TEXTS, Q_TIMES, Q_DOUBLES, Q_BYTEAS, Q_KINDS, Q_JSONB, Q_COUNT };
 
 static const struct ch_query queries[] = {
     [Q_SCALARS] = {"scalars",
@@ -13,6 +13,8 @@ static const struct ch_query queries[] = {
     [Q_UUIDS] = {"uuids", "SELECT v FROM unnest($1::uuid[]) WITH ORDINALITY AS t (v, n) ORDER BY n", false},
     [Q_TEXTS] = {"texts", "SELECT v FROM unnest($1::text[]) WITH ORDINALITY AS t (v, n) ORDER BY n", false},
     [Q_TIMES] = {"times", "SELECT v FROM unnest($1::timestamptz[]) WITH ORDINALITY AS t (v, n) ORDER BY n", false},
+    [Q_DOUBLES] = {"doubles", "SELECT v FROM unnest($1::float8[]) WITH ORDINALITY AS t (v, n) ORDER BY n", false},
+    [Q_BYTEAS] = {"byteas", "SELECT v FROM unnest($1::bytea[]) WITH ORDINALITY AS t (v, n) ORDER BY n", false},
     [Q_KINDS] =
         {"kinds",
          "SELECT 7::int2, 1.5::float4, 'v'::varchar(3), 'n'::name, '{\"a\":1}'::json, 'b '::bpchar(2), null::text",
@@ -129,25 +131,35 @@ static void arrays_fiber(void *arg)
     static const int64_t times[] = {0, 1795412400123456, -1};
     static const struct ch_uuid uuids[] = {{{1}}, {{2}}};
     static const struct ch_str texts[] = {{"사과", 6}, {"", 0}, {NULL, 0}, {"{\"a\",NULL}", 10}};
+    static const double doubles[] = {0.1, -1e300};
+    static const struct ch_str byteas[] = {{"\0\377", 2}, {NULL, 0}, {"", 0}};
     struct ch_ctx ctx = ctx_open(MS(5000));
 
     (void)arg;
     for (int is_empty = 0; is_empty < 2; is_empty++) {
-        struct ch_pg_rows *rows[5];
-        struct ch_pg_args args[5];
+        struct ch_pg_rows *rows[7];
+        struct ch_pg_args args[7];
 
-        for (int i = 0; i < 5; i++)
+        for (int i = 0; i < 7; i++)
             ch_pg_args_init(&args[i], &ctx);
         ch_pg_int4_array(&args[0], int4s, is_empty ? 0 : 4);
         ch_pg_int8_array(&args[1], int8s, is_empty ? 0 : 5);
         ch_pg_uuid_array(&args[2], uuids, is_empty ? 0 : 2);
         ch_pg_text_array(&args[3], texts, is_empty ? 0 : 4);
         ch_pg_time_array(&args[4], times, is_empty ? 0 : 3);
+        ch_pg_double_array(&args[5], doubles, is_empty ? 0 : 2);
+        ch_pg_bytea_array(&args[6], byteas, is_empty ? 0 : 3);
         rows[0] = run(&ctx, Q_INT4S, &args[0], is_empty ? 0 : 4);
         rows[1] = run(&ctx, Q_INT8S, &args[1], is_empty ? 0 : 5);
         rows[2] = run(&ctx, Q_UUIDS, &args[2], is_empty ? 0 : 2);
         rows[3] = run(&ctx, Q_TEXTS, &args[3], is_empty ? 0 : 4);
         rows[4] = run(&ctx, Q_TIMES, &args[4], is_empty ? 0 : 3);
+        rows[5] = run(&ctx, Q_DOUBLES, &args[5], is_empty ? 0 : 2);
+        rows[6] = run(&ctx, Q_BYTEAS, &args[6], is_empty ? 0 : 3);
+        for (size_t i = 0; i < ch_pg_count(rows[5]); i++)
+            assert_true(ch_pg_get_double(rows[5], i, 0) == doubles[i]);
+        for (size_t i = 0; i < ch_pg_count(rows[6]); i++)
+            assert_true(ch_str_eq(ch_pg_get_str(rows[6], i, 0), byteas[i]));
         for (size_t i = 0; i < ch_pg_count(rows[0]); i++)
             assert_int_equal(ch_pg_get_int(rows[0], i, 0), int4s[i]);
         for (size_t i = 0; i < ch_pg_count(rows[1]); i++)
@@ -160,7 +172,7 @@ static void arrays_fiber(void *arg)
         }
         for (size_t i = 0; i < ch_pg_count(rows[4]); i++)
             assert_true(ch_pg_get_time(rows[4], i, 0) == times[i]);
-        for (int i = 0; i < 5; i++)
+        for (int i = 0; i < 7; i++)
             ch_pg_rows_free(rows[i]);
     }
     ctx_close(&ctx);

@@ -84,7 +84,7 @@ def read_line(path, number, line, queries):
 
 
 def add_sql(query, line):
-    ends = line.endswith(';') and not line.lstrip().startswith('--')
+    ends = line.endswith(';') and plain(line).endswith(';')  # not inside a comment
     query.sql.append(line[:-1].rstrip() if ends else line)
     query.is_done = ends
     if ends:

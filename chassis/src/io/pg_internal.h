@@ -110,7 +110,7 @@ struct ch_pg_group {
     struct ch_pg_conn *conns;
     size_t count, ready;
     bool is_starting; /* no first connect has ended yet */
-    bool is_shared;
+    bool is_shared, is_started;
     struct ch_pg_conn *idle;
     struct ch_pg_waiter *first, **last;
     size_t waiting;

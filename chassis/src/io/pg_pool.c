@@ -101,15 +101,15 @@ enum ch_err ch_pg_reader_wait(struct ch_pg *pg, int64_t limit_ns, struct ch_pg_c
 /* ---- writers
  * ------------------------------------------------------------------------------------------------------------ */
 
+static const enum ch_pg_gauge gauge_of[] = {
+    [CH_PG_SHARED] = CH_PG_GAUGE_SHARED,
+    [CH_PG_IDLE] = CH_PG_GAUGE_IDLE,
+    [CH_PG_TAKEN] = CH_PG_GAUGE_USED,
+    [CH_PG_DRAINING] = CH_PG_GAUGE_USED,
+};
+
 static void use_set(struct ch_pg_conn *conn, enum ch_pg_use use)
 {
-    static const enum ch_pg_gauge gauge_of[] = {
-        [CH_PG_SHARED] = CH_PG_GAUGE_SHARED,
-        [CH_PG_IDLE] = CH_PG_GAUGE_IDLE,
-        [CH_PG_TAKEN] = CH_PG_GAUGE_USED,
-        [CH_PG_DRAINING] = CH_PG_GAUGE_USED,
-    };
-
     ch_pg_gauge(conn->pg, gauge_of[conn->use], -1);
     conn->use = use;
     ch_pg_gauge(conn->pg, gauge_of[use], 1);
@@ -282,6 +282,7 @@ static bool group_init(struct ch_pg_group *group, struct ch_pg *pg, size_t count
 
 static void group_start(struct ch_pg *pg, struct ch_pg_group *group)
 {
+    group->is_started = true;
     ch_pg_gauge(pg, CH_PG_GAUGE_CONNECTING, (int)group->count);
     for (size_t i = 0; i < group->count; i++)
         ch_pg_conn_start(&group->conns[i]);
@@ -329,8 +330,13 @@ struct ch_pg *ch_pg_new(struct ch_loop *loop, const struct ch_pg_options *option
 
 static void group_release(struct ch_pg_group *group)
 {
-    for (size_t i = 0; group->conns && i < group->count; i++)
-        ch_pg_conn_release(&group->conns[i]);
+    for (size_t i = 0; group->conns && i < group->count; i++) {
+        struct ch_pg_conn *conn = &group->conns[i];
+
+        if (group->is_started)
+            ch_pg_gauge(conn->pg, conn->state == CH_PG_READY ? gauge_of[conn->use] : CH_PG_GAUGE_CONNECTING, -1);
+        ch_pg_conn_release(conn);
+    }
     free(group->conns);
 }
 
