@@ -8,6 +8,7 @@
 
 #include "ch/app.h"
 
+/** One member a row of config_rows. */
 struct config {
     int64_t ready_mean_s;
     int64_t route_mean_s;

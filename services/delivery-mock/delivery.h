@@ -41,12 +41,14 @@ struct tracking_row {
 };
 extern const struct tracking_row tracking_rows[];
 
+/** One entry of a box's history; sequences rise by one from 1. */
 struct tracking_event {
     struct ch_uuid order_id;
     int64_t sequence, at_us;
     struct ch_str type, status, location, message;
 };
 
+/** A box on its way, or the tombstone that keeps one from being made. */
 struct delivery {
     struct ch_uuid order_id, delivery_id, buyer_id; /**< delivery_id nil: a tombstone */
     struct ch_str farm_ids;                         /**< separated by spaces */

@@ -8,6 +8,7 @@
 
 #include "ch/app.h"
 
+/** One member a row of config_rows. */
 struct config {
     const char *catalog_grpc;
     const char *delivery_grpc;

@@ -27,6 +27,7 @@ enum order_status {
 };
 extern const char *const order_status_names[]; /**< "PLACED" …, NULL at the end */
 
+/** One SKU of an order: what the buyer asked for, then what the catalogue answered. */
 struct order_line {
     struct ch_uuid sku_id;
     int64_t quantity;
@@ -37,10 +38,12 @@ struct order_line {
     int64_t weight_g;
 };
 
+/** Who gets the box. Personal data. */
 struct recipient {
     struct ch_str name, phone, postcode, address1, address2, door_note;
 };
 
+/** What is known of an order's delivery, and since when. */
 struct order_delivery {
     struct ch_str status; /**< data NULL: no delivery yet */
     struct ch_str carrier, invoice_no;
@@ -53,6 +56,7 @@ struct order_delivery {
     size_t event_count;
 };
 
+/** An order, on its way in or as stored; which members are set depends on who filled it. */
 struct order {
     struct ch_uuid order_id, buyer_id;
     char order_no[ORDER_NO_TEXT];
@@ -71,6 +75,7 @@ struct order {
     struct ch_str reply; /**< JSON of the order as first answered */
 };
 
+/** One change of status: when, by whom, in which trace. */
 struct timeline_entry {
     struct ch_str status, actor, reason, trace_id;
     int64_t at_us;

@@ -8,6 +8,7 @@
 
 #include "order.h"
 
+/** The body of POST /api/v1/orders, bound and within its limits. */
 struct order_input {
     struct ch_str payment_token;
     struct recipient recipient;

@@ -20,6 +20,7 @@ CH_MUST_CHECK enum ch_err order_find_wait(struct ch_ctx *ctx, struct ch_uuid ord
 CH_MUST_CHECK enum ch_err order_timeline_wait(struct ch_ctx *ctx, struct ch_uuid order_id,
                                               struct timeline_entry **ret_entries, size_t *ret_count);
 
+/** A page of orders: what is asked for, then what was found. */
 struct order_page {
     struct ch_uuid after; /**< all ones: from the newest */
     struct ch_str status; /**< data NULL: all */

@@ -18,6 +18,7 @@
 
 #define CH_PARAMS_MAX 4
 
+/** A REST request in a handler's hands: what was asked, who asks (ctx.identity), and the reply that grows. Lives until the handler returns. */
 struct ch_request {
     struct ch_ctx ctx; /**< first: handlers pass &req->ctx on */
     struct ch_http_exchange *http;
@@ -42,6 +43,7 @@ enum {
     CH_ROUTE_CHEAP      = 8, /**< shed last */
 };
 
+/** One row an operation of the OpenAPI file. */
 struct ch_route {
     enum ch_http_method method;
     const char *path;         /**< "/api/v1/orders/{orderId}" */
@@ -100,6 +102,7 @@ struct ch_config_row {
 
 /* ---- events ------------------------------------------------------------------------------------------------------------ */
 
+/** A CloudEvents envelope, read and checked. Strings live as long as the consumer's call. */
 struct ch_event {
     struct ch_uuid id;
     struct ch_str type, subject;
@@ -112,6 +115,7 @@ struct ch_event {
  *  A failure rolls back; the chassis then tries them one by one, so that a poisoned event ends alone in the dead-letter queue. */
 typedef enum ch_err ch_consume(struct ch_ctx *ctx, struct ch_tx *tx, const struct ch_event *events, size_t count);
 
+/** One row a queue: the chassis declares it, binds it and applies its events on loop 0. */
 struct ch_consumer {
     const char *queue;       /**< "delivery-mock.order-placed" */
     const char *routing_key; /**< event type: "order.placed.v1" */
@@ -144,6 +148,7 @@ struct ch_job {
 
 /* ---- gRPC peers -------------------------------------------------------------------------------------------------------- */
 
+/** One row a service that is called: each loop keeps one connection to it. */
 struct ch_peer_row {
     const char *name;           /**< "fruit-catalog" */
     size_t address_offset;      /**< member (const char *) of the config struct */
@@ -153,6 +158,7 @@ struct ch_peer *ch_peer_at(struct ch_ctx *ctx, int index);
 
 /* ---- the service ------------------------------------------------------------------------------------------------------- */
 
+/** All that makes a program this service. Tables are read-only and live as long as the process; any may be NULL. */
 struct ch_service {
     const char *name;
     const char *summary;                   /**< for --help */

@@ -21,6 +21,7 @@ enum ch_scope {
     CH_SCOPE_COUNT
 };
 
+/** Who asks, as a verified token says. */
 struct ch_identity {
     char sub[64];            /**< subject as the issuer wrote it */
     struct ch_uuid id;       /**< sub as UUID; nil when it is none */
@@ -36,6 +37,7 @@ static inline bool ch_may(const struct ch_identity *identity, unsigned any_of_sc
 }
 
 struct ch_keys; /**< key set of the process: shared by loops, reloaded by its own thread */
+/** Where the keys come from and what tokens must name; copied. */
 struct ch_keys_options {
     const char *source; /**< file path, or http:// or https:// URL */
     const char *issuer;

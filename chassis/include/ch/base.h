@@ -97,6 +97,7 @@ struct ch_str ch_buf_str(const struct ch_buf *buf);
 
 /* ---- identifiers, time, encodings --------------------------------------------------------------------------- */
 
+/** 128 bits in network order (RFC 9562); all zero is nil. */
 struct ch_uuid {
     uint8_t bytes[16];
 };

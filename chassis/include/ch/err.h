@@ -46,6 +46,7 @@ enum ch_grpc_status {
     CH_GRPC_UNAUTHENTICATED = 16,
 };
 
+/** How one failure looks outside; literals. */
 struct ch_err_row {
     const char *id;    /**< "STOCK_SHORT" */
     int http_status;   /**< 409 */

@@ -45,6 +45,7 @@ struct ch_call {
 struct ch_str ch_call_metadata(const struct ch_call *call, const char *name); /**< first value; data NULL when absent */
 CH_MUST_CHECK enum ch_err ch_call_send_wait(struct ch_call *call, const ProtobufCMessage *message);
 
+/** How a server is made; copied, but the tables must outlive it. */
 struct ch_grpc_server_options {
     const struct ch_rpc *const *tables; /**< NULL-terminated list of tables, each ends with a zeroed row */
     /** Called on the call's fiber before its handler: identity, scope, metrics. A failure becomes the status. */
@@ -84,6 +85,7 @@ extern const struct ch_proto_file ch_proto_files[]; /**< ends with a NULL name *
 /** One connection to one peer from one loop: made at once, remade with jittered backoff (50 ms .. 1 s); while it is down calls fail fast
  *  with CH_ERR_UNAVAILABLE. Host names are resolved without blocking. */
 struct ch_peer;
+/** How a peer is made; name and address are copied, `bearer` must outlive the peer. */
 struct ch_peer_options {
     const char *name;    /**< metrics label: "fruit-catalog" */
     const char *address; /**< "host:port" */

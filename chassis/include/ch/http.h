@@ -13,6 +13,7 @@
 #include "ch/obs.h"
 #include "ch/run.h"
 
+/** What a server takes before it refuses, and how long it waits. */
 struct ch_http_limits {
     size_t head_max;           /**< request line and fields, bytes: 431 (414 when the target alone is past 8 KiB) */
     size_t headers_max;        /**< number of fields: 431 */
@@ -29,6 +30,7 @@ extern const struct ch_http_limits ch_http_limits_default; /**< 32 KiB, 64, 1 Mi
 enum ch_http_method { CH_GET = 1, CH_HEAD, CH_POST, CH_PUT, CH_PATCH, CH_DELETE, CH_OPTIONS, CH_METHOD_OTHER };
 const char *ch_http_method_name(enum ch_http_method method);
 
+/** One field of a head; borrowed. */
 struct ch_http_header {
     struct ch_str name, value;
 };

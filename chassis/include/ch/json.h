@@ -27,6 +27,7 @@ struct ch_fault {
 
 #define CH_FAULTS_MAX 20 /**< later faults are dropped */
 
+/** All that is wrong with one input; ch_faults_init first. */
 struct ch_faults {
     struct ch_arena *arena;
     struct ch_fault *first, **last;
@@ -67,11 +68,13 @@ enum {
     CH_F_TRIM      = 8, /**< spaces at both ends removed before the length is checked */
 };
 
+/** A bound JSON array: `count` elements in arena memory. */
 struct ch_array {
     void *items;
     size_t count;
 };
 
+/** One row a member of a JSON object, or a query parameter: its name, its type, where it goes, what it may be. */
 struct ch_field {
     const char *name;
     enum ch_field_type type;

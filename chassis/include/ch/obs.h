@@ -10,6 +10,7 @@
 
 #include "ch/base.h"
 
+/** Who observes what; copied. */
 struct ch_obs_options {
     const char *service;       /**< service.name */
     const char *version;
@@ -29,6 +30,7 @@ CH_MUST_CHECK enum ch_err ch_log_level_parse(struct ch_str name, enum ch_log_lev
 const char *ch_log_level_name(enum ch_log_level level);
 
 enum ch_log_kind { CH_LOG_END, CH_LOG_STR, CH_LOG_INT, CH_LOG_BOOL, CH_LOG_UUID };
+/** One member of a log line or attribute of a span; made by the macros below. */
 struct ch_log_field {
     const char *name;
     enum ch_log_kind kind;
@@ -82,6 +84,7 @@ void ch_metrics_write(struct ch_buf *out);                         /**< also pro
 
 /* ---- traces: W3C trace context, OTLP/HTTP JSON -------------------------------------------------------------------- */
 
+/** Where in a trace the work stands (W3C trace context). */
 struct ch_trace {
     uint8_t trace_id[16];
     uint8_t span_id[8]; /**< of the current span */

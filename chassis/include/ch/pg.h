@@ -21,6 +21,7 @@ struct ch_query {
     bool is_write;
 };
 
+/** How a loop's pool is made. */
 struct ch_pg_options {
     const char *uri;
     const struct ch_query *queries; /**< ends with a NULL name; index = enum value; lives as long as the pool */
@@ -116,6 +117,7 @@ const char *ch_pg_constraint(const struct ch_ctx *ctx);
 /** One connection of a thread that may block (the outbox relay). Never on a loop. Same arguments, rows and errors as above. After CH_ERR_UNAVAILABLE or
  *  CH_ERR_DEADLINE the connection is closed: every later call answers CH_ERR_UNAVAILABLE; close it and open another. */
 struct ch_pgt;
+/** How a thread's connection is made. */
 struct ch_pgt_options {
     const char *uri;
     const struct ch_query *queries; /**< prepared at open; lives as long as the connection */

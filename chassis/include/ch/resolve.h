@@ -15,11 +15,13 @@
 
 #define CH_ADDRESSES_MAX 8
 
+/** A socket address, ready for connect(2). */
 struct ch_address {
     struct sockaddr_storage storage;
     socklen_t len;
 };
 
+/** What a lookup found, in the order to try; more than CH_ADDRESSES_MAX are cut off. */
 struct ch_addresses {
     struct ch_address list[CH_ADDRESSES_MAX];
     size_t count;

@@ -23,6 +23,7 @@ struct ch_fiber;
 
 /* ---- loops ---------------------------------------------------------------------------------------------------- */
 
+/** How a loop is made; copied. */
 struct ch_loop_options {
     const char *name;         /**< thread name, <= 15 bytes */
     int index;                /**< 0.. ; shown in metrics and the list of requests */
@@ -124,6 +125,7 @@ struct ch_batch_item {
 
 #define CH_BATCH_ITEMS_MAX 512
 
+/** A group commit of one loop: ch_batch_init fills the first part, the rest is its own. */
 struct ch_batch {
     void (*commit)(void *arg, struct ch_batch_item **items, size_t count);
     void *arg;
