@@ -26,9 +26,20 @@ function readPictures() {
   return Object.fromEntries(pictures);
 }
 
-function skuBody({ grade, weightG, count, sizeCode, brix, priceKrw, limit, stock }) {
-  const body = { grade, weightG, countMin: count[0], countMax: count[1], brixX10Min: Math.round(brix * 10), priceKrw, perOrderLimit: limit, stock };
-  return sizeCode ? { ...body, sizeCode } : body;
+// 과수 is a number of fruits; packs and boxes are told in the disclosure only.
+const NO_FRUITS = ['팩', '상자'];
+
+function skuBody({ grade, weightG, count, sizeCode, brix, priceKrw, limit, stock }, unit) {
+  return {
+    grade,
+    weightG,
+    ...(!NO_FRUITS.includes(unit) && { countMin: count[0], countMax: count[1] }),
+    ...(sizeCode && { sizeCode }),
+    brixX10Min: Math.round(brix * 10),
+    priceKrw,
+    perOrderLimit: limit,
+    stock,
+  };
 }
 
 function productOf(farmId, farm, product, pictures, today) {
@@ -51,7 +62,7 @@ function productOf(farmId, farm, product, pictures, today) {
       taxClass: 'EXEMPT',
       disclosure: disclosureOf(farm, product, today),
     },
-    skus: product.skus.map(skuBody),
+    skus: product.skus.map((sku) => skuBody(sku, product.unit)),
   };
 }
 

@@ -52,7 +52,7 @@ const PRODUCT_RULES = [
     (REQUIRED_ON_SALE.every((field) => disclosure[field]) && Boolean(disclosure.packedOn ?? disclosure.producedOn))],
 ];
 const SKU_RULES = [
-  ['its counts come in order', ({ countMin, countMax }) => countMin <= countMax],
+  ['its counts come in order', ({ countMin, countMax }) => (countMin === undefined) === (countMax === undefined) && !(countMin > countMax)],
   ['its price is that of fruit', ({ priceKrw, weightG }) => priceKrw / weightG * 1000 >= PER_KG_KRW[0] && priceKrw / weightG * 1000 <= PER_KG_KRW[1]],
   ['its price is in hundreds', ({ priceKrw }) => priceKrw % 100 === 0],
 ];

@@ -13,7 +13,7 @@ async function layFarms(call, journal, farms) {
     const { status } = await call(`farm ${farm.body.name}`, 'GET', `/api/v1/farms/${farm.farmId}`, { want: [200, 404] });
     if (status === 404) missing.push(farm);
   });
-  if (missing.length === farms.length) journal.drop(); // it tells of another database
+  if (missing.length === farms.length) journal.drop(); // it tells of a database that is gone
   await inLanes(missing, LANES, (farm) => call(`farm ${farm.body.name}`, 'PUT', `/api/v1/farms/${farm.farmId}`, { json: farm.body }));
   return missing.length;
 }
