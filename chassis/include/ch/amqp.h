@@ -14,7 +14,7 @@
 #define CH_AMQP_DEAD_LETTERS "gwasuwon.dlx"
 #define CH_AMQP_DEAD_QUEUE   "gwasuwon.dead"
 
-struct ch_amqp; /**< one connection, one channel */
+struct ch_amqp; /**< one connection, one channel; it publishes or consumes, never both: deliveries that come while confirms are awaited would be lost */
 
 /** CH_ERR_INVALID (logged, without the password): no amqp:// URI. amqps:// is refused too: between pods the mesh encrypts. */
 CH_MUST_CHECK enum ch_err ch_amqp_check_uri(const char *uri);

@@ -4,6 +4,7 @@
 // did not acknowledge.
 #include "amqp_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 
@@ -165,6 +166,7 @@ static enum ch_err publish_window(struct ch_amqp *amqp, struct ch_amqp_message *
 
 enum ch_err ch_amqp_publish(struct ch_amqp *amqp, struct ch_amqp_message *messages, size_t count, int64_t deadline_ns)
 {
+    assert(amqp->queue_count == 0); // it consumes
     for (size_t i = 0; i < count; i++)
         messages[i].is_confirmed = messages[i].is_returned = false;
     if (amqp->is_broken)
