@@ -161,11 +161,11 @@ static void test_pg_down__the_first_call_waits(void **state)
     (void)state;
     (void)snprintf(by_name, sizeof(by_name), "postgresql://postgres@localhost:%d/postgres", server.port);
     (void)snprintf(by_number, sizeof(by_number), "postgresql://postgres@127.0.0.1:%d/postgres", server.port);
-    pg_test(first_run, &options);
+    pg_test_cold(first_run, &options);
     options.uri = by_name;
-    pg_test(first_run, &options);
+    pg_test_cold(first_run, &options);
     options.uri = by_number;
-    pg_test(first_run, &options);
+    pg_test_cold(first_run, &options);
     options.uri = uri;
 }
 
@@ -192,14 +192,14 @@ static void test_pg_down__nobody_there(void **state)
     (void)state;
     lost.uri = uri;
     (void)snprintf(uri, sizeof(uri), "host=127.0.0.1 port=%d user=x", pg_server_free_port());
-    pg_test(refused_fiber, &lost);
-    assert_in_range(refused_after_ns, 0, MS(100));
+    pg_test_cold(refused_fiber, &lost);
+    assert_in_range(refused_after_ns, 0, MS(250));
     (void)snprintf(uri, sizeof(uri), "host=/tmp/there-is-no-such-folder user=x");
-    pg_test(refused_fiber, &lost);
-    assert_in_range(refused_after_ns, 0, MS(100));
+    pg_test_cold(refused_fiber, &lost);
+    assert_in_range(refused_after_ns, 0, MS(250));
     (void)snprintf(uri, sizeof(uri), "host=no-such-host.invalid user=x"); /* the resolver may take its time */
-    pg_test(refused_fiber, &lost);
-    assert_in_range(refused_after_ns, 0, MS(400));
+    pg_test_cold(refused_fiber, &lost);
+    assert_in_range(refused_after_ns, 0, MS(600));
 }
 
 static void test_pg_down__somebody_who_says_nothing(void **state)
@@ -216,8 +216,8 @@ static void test_pg_down__somebody_who_says_nothing(void **state)
     assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
     (void)snprintf(uri, sizeof(uri), "host=127.0.0.1 port=%d user=x", ntohs(address.sin_port));
     mute.uri = uri;
-    pg_test(refused_fiber, &mute);
-    assert_in_range(refused_after_ns, MS(250), MS(600)); /* the most that a first call waits */
+    pg_test_cold(refused_fiber, &mute);
+    assert_in_range(refused_after_ns, MS(250), MS(900)); /* the most that a first call waits */
     (void)close(fd);
 }
 
@@ -227,7 +227,7 @@ static void test_pg_down__a_bad_statement_keeps_the_pool_down(void **state)
 
     (void)state;
     bad.queries = bad_queries;
-    pg_test(refused_fiber, &bad);
+    pg_test_cold(refused_fiber, &bad);
 }
 
 static void test_pg_down__a_bad_uri_is_refused(void **state)
