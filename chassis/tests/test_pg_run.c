@@ -426,6 +426,29 @@ static void seen_fiber(void *arg)
     ctx_close(&ctx);
 }
 
+/* A sampled trace gets a span a statement; afterwards the caller's own span is the current one again. */
+static void traced_fiber(void *arg)
+{
+    struct ch_ctx ctx = ctx_open(MS(5000));
+    uint8_t parent[8];
+
+    (void)arg;
+    ch_trace_start(&ctx.trace, CH_STR("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+    assert_true(ctx.trace.is_sampled);
+    memcpy(parent, ctx.trace.span_id, sizeof(parent));
+    (void)backend(&ctx);
+    assert_int_equal(insert(&ctx, 80, 80, 1), CH_OK);
+    assert_int_equal(insert(&ctx, 80, 80, 1), CH_ERR_DUPLICATE);
+    assert_memory_equal(ctx.trace.span_id, parent, sizeof(parent));
+    ctx_close(&ctx);
+}
+
+static void test_pg_run__gives_the_trace_back(void **state)
+{
+    (void)state;
+    pg_test(traced_fiber, &options);
+}
+
 static void test_pg_run__is_seen_from_outside(void **state)
 {
     (void)state;
@@ -457,6 +480,7 @@ int main(void)
         cmocka_unit_test(test_pg_run__slow_statements_fail_alone),
         cmocka_unit_test(test_pg_run__cancel_ends_the_wait),
         cmocka_unit_test(test_pg_run__writers_queue_is_bounded),
+        cmocka_unit_test(test_pg_run__gives_the_trace_back),
         cmocka_unit_test(test_pg_run__is_seen_from_outside),
     };
 
