@@ -47,7 +47,7 @@ static struct ch_pg_slot *slot_push(struct ch_pg_conn *conn, int kind, int query
     return slot;
 }
 
-static void statement_push(struct ch_pg_conn *conn, int query, size_t bytes, struct ch_pg_call *call)
+static struct ch_pg_slot *statement_push(struct ch_pg_conn *conn, int query, size_t bytes, struct ch_pg_call *call)
 {
     struct ch_pg_slot *slot;
 
@@ -55,12 +55,11 @@ static void statement_push(struct ch_pg_conn *conn, int query, size_t bytes, str
         call->first = conn->tail;
     slot = slot_push(conn, CH_PG_SLOT_STATEMENT, query, call);
     slot->bytes = (unsigned)bytes;
-    slot->is_observed = !call && query >= 0;
-    if (slot->is_observed)
-        slot->start_ns = ch_now_ns();
+    slot->is_observed = false;
     conn->bytes += bytes;
     conn->in_flight++;
     conn->unsynced++;
+    return slot;
 }
 
 bool ch_pg_pipe_send(struct ch_pg_conn *conn, int query, const struct ch_pg_args *args, struct ch_pg_call *call)
@@ -70,7 +69,12 @@ bool ch_pg_pipe_send(struct ch_pg_conn *conn, int query, const struct ch_pg_args
     if (!PQsendQueryPrepared(conn->pq, name, args ? args->count : 0, args ? args->values : NULL,
                              args ? args->lengths : NULL, args ? args->formats : NULL, 1))
         return false;
-    statement_push(conn, query, args_bytes(args), call);
+    struct ch_pg_slot *slot = statement_push(conn, query, args_bytes(args), call);
+
+    // Nobody waits for it and so nobody else will tell how long it took.
+    slot->is_observed = !call && query >= 0;
+    if (slot->is_observed)
+        slot->start_ns = ch_now_ns();
     return true;
 }
 
@@ -79,7 +83,7 @@ bool ch_pg_pipe_prepare(struct ch_pg_conn *conn, const char *name, const char *s
 {
     if (!PQsendPrepare(conn->pq, name, sql, 0, NULL))
         return false;
-    statement_push(conn, query, 0, NULL);
+    (void)statement_push(conn, query, 0, NULL);
     return true;
 }
 
@@ -89,7 +93,7 @@ bool ch_pg_pipe_configure(struct ch_pg_conn *conn, const char *const values[CH_P
 
     if (!PQsendQueryParams(conn->pq, setup->sql, CH_PG_SETTINGS, NULL, values, NULL, NULL, 0))
         return false;
-    statement_push(conn, CH_PG_SETUP, 0, NULL);
+    (void)statement_push(conn, CH_PG_SETUP, 0, NULL);
     return true;
 }
 
