@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Form and contracts, without running anything of ours: ./dev lint calls it after all set-up. Every step runs, each failure shows its
+# output. Must never change a file.
+#
+#   ./dev lint [STEP]...
+set -uo pipefail
+shopt -s nullglob
+
+ROOT=${GWASUWON_ROOT:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
+OUT=$ROOT/build/lint
+BIN=$ROOT/node_modules/.bin
+[[ ! -x $ROOT/build/tools/node/bin/node ]] || PATH=$ROOT/build/tools/node/bin:$PATH
+export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
+
+FAILED=()
+
+# Files of the project by name; what git ignores is none.
+files() { git ls-files --cached --others --exclude-standard -- "$@" | while IFS= read -r file; do [[ ! -f $file ]] || echo "$file"; done; }
+
+step_openapi() { "$BIN/redocly" lint --config contracts/redocly.yaml contracts/openapi/*.yaml; }
+step_asyncapi() { node tests/lib/asyncapi-lint.mjs contracts/asyncapi.yaml; }
+step_proto() { "$BIN/buf" lint contracts/proto; }
+
+step_shell() {
+  local -a scripts
+  mapfile -t scripts < <(files '*.sh' dev .ci/run)
+  shellcheck -x "${scripts[@]}"
+}
+
+step_javascript() {
+  local file code=0
+  while IFS= read -r file; do node --check "$file" || code=1; done < <(files '*.mjs' 'stack/**/*.js' 'web/**/*.js' 'identity/**/*.js')
+  return "$code"
+}
+
+step_json() {
+  local file code=0
+  while IFS= read -r file; do jq empty "$file" || { echo "$file"; code=1; }; done < <(files '*.json')
+  return "$code"
+}
+
+step_format() {
+  local -a sources
+  mapfile -t sources < <(files '*.c' '*.h')
+  clang-format --dry-run -Werror "${sources[@]}"
+}
+
+# The licence on the first line (or behind #!), and a comment that says what the file is for.
+step_heads() {
+  local file code=0
+  while IFS= read -r file; do
+    head -n 2 "$file" | grep -q 'SPDX-License-Identifier: Apache-2.0' || { echo "$file: no SPDX line at its head"; code=1; }
+  done < <(files '*.c' '*.h' '*.mjs' '*.sh' dev .ci/run)
+  return "$code"
+}
+
+step_gcc() { "$ROOT/dev" build release; }
+
+# A build folder of its own: Meson fixes the compiler when the folder is made.
+step_clang() {
+  [[ -e build/clang/build.ninja ]] || CC=clang meson setup build/clang -Dbuildtype=debugoptimized -Db_ndebug=false -Db_lundef=false || return
+  ninja -C build/clang
+}
+
+step_tidy() {
+  local -a sources
+  [[ -e build/clang/compile_commands.json ]] || step_clang || return
+  mapfile -t sources < <(files 'chassis/src/**/*.c' 'services/*/*.c')
+  printf '%s\n' "${sources[@]}" | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p build/clang 2>&1 | grep -v -E '^[0-9]+ warnings? (generated|treated)|^$' >"$OUT/tidy.found"
+  ! grep -E 'error:|warning:' -A 8 "$OUT/tidy.found"
+}
+
+STEPS=(openapi asyncapi proto shell javascript json heads format gcc clang tidy)
+
+main() {
+  local step began
+  local -a wanted=("$@")
+  ((${#wanted[@]})) || wanted=("${STEPS[@]}")
+  cd "$ROOT" || exit
+  mkdir -p "$OUT"
+  for step in "${wanted[@]}"; do
+    [[ " ${STEPS[*]} " == *" $step "* ]] || {
+      echo "lint: no step \"$step\"; there are: ${STEPS[*]}" >&2
+      exit 2
+    }
+    began=$SECONDS
+    if "step_$step" >"$OUT/$step.log" 2>&1; then
+      printf '  ok    %-11s %3s s\n' "$step" $((SECONDS - began))
+    else
+      printf '  FAIL  %-11s %3s s\n' "$step" $((SECONDS - began))
+      tail -n 60 "$OUT/$step.log" | sed 's/^/        /'
+      FAILED+=("$step")
+    fi
+  done
+  if ((${#FAILED[@]})); then
+    echo "lint: failed: ${FAILED[*]}"
+    exit 1
+  fi
+  echo "lint: ${#wanted[@]} steps passed"
+}
+
+main "$@"
