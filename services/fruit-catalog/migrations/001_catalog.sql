@@ -1,0 +1,258 @@
+-- migrate:up
+
+-- ---- search: every letter of a product is found by one or two letters of it, and by initial consonants --------------------------
+-- Computed here and not in the service, so that what is stored and what is asked go through the same functions, whoever writes.
+
+-- Lower case, composed (NFC), without spaces and ASCII punctuation: spacing is loose in Korean, so 햇살농원 finds 햇살 농원.
+CREATE FUNCTION catalog.search_fold(value text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT regexp_replace(lower(normalize(value, NFC)), '[\s\u0001-\u002F\u003A-\u0040\u005B-\u0060\u007B-\u00A0\u00B7\u3000]', '', 'g')
+$$;
+
+-- 초성: the first consonant of each syllable; what is no syllable stays. 0xAC00 is 가, and 588 syllables share a first consonant.
+CREATE FUNCTION catalog.search_initials(value text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT coalesce(string_agg(CASE WHEN ascii(letter) BETWEEN 44032 AND 55203
+                                    THEN substr('ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ', (ascii(letter) - 44032) / 588 + 1, 1)
+                                    ELSE letter END, '' ORDER BY at), '')
+    FROM (SELECT at, substr(value, at, 1) AS letter FROM generate_series(1, length(value)) AS at) AS letters
+$$;
+
+-- The fields, then their initial consonants; a space between fields, so that no hit spans two of them.
+CREATE FUNCTION catalog.search_text(title text, fruit text, variety text, farm_name text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT fields || ' ' || catalog.search_initials(fields)
+    FROM (SELECT catalog.search_fold(title) || ' ' || catalog.search_fold(fruit) || ' ' || catalog.search_fold(variety) || ' ' ||
+                 catalog.search_fold(farm_name) AS fields) AS folded
+$$;
+
+-- Every letter and every pair of neighbours. Trigrams would miss 사과 in 부사사과.
+CREATE FUNCTION catalog.search_grams(value text) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT coalesce(array_agg(DISTINCT gram), '{}')
+    FROM (SELECT substr(value, at, size) AS gram, size
+          FROM generate_series(1, length(value)) AS at, generate_series(1, 2) AS size) AS grams
+    WHERE length(gram) = size AND strpos(gram, ' ') = 0
+$$;
+
+-- What a search asks for: its words, each wholly of initial consonants or wholly without them. Keyboards join some
+-- consonants (ㄳ is ㄱ and ㅅ): they are taken apart again.
+CREATE FUNCTION catalog.search_words(query text) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    WITH pair (joined, apart) AS (
+        VALUES ('ㄳ', 'ㄱㅅ'), ('ㄵ', 'ㄴㅈ'), ('ㄶ', 'ㄴㅎ'), ('ㄺ', 'ㄹㄱ'), ('ㄻ', 'ㄹㅁ'), ('ㄼ', 'ㄹㅂ'), ('ㄽ', 'ㄹㅅ'), ('ㄾ', 'ㄹㅌ'),
+               ('ㄿ', 'ㄹㅍ'), ('ㅀ', 'ㄹㅎ'), ('ㅄ', 'ㅂㅅ')
+    ), token AS (
+        SELECT catalog.search_fold(raw) AS folded FROM regexp_split_to_table(query, '[\s\u3000]+') AS raw
+    ), letter AS (
+        SELECT folded, at, coalesce(pair.apart, substr(folded, at, 1)) AS text
+        FROM token CROSS JOIN LATERAL generate_series(1, length(folded)) AS at LEFT JOIN pair ON pair.joined = substr(folded, at, 1)
+    ), whole AS (
+        SELECT string_agg(text, '' ORDER BY at) AS text FROM letter GROUP BY folded
+    )
+    SELECT coalesce(array_agg(DISTINCT run[1]), '{}') FROM whole CROSS JOIN LATERAL regexp_matches(text, '[ㄱ-ㅎ]+|[^ㄱ-ㅎ]+', 'g') AS run
+$$;
+
+-- The grams that a product must have to hold all the words; the words themselves are checked after the index.
+CREATE FUNCTION catalog.search_word_grams(words text[]) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT coalesce(array_agg(DISTINCT substr(word, at, 2)), '{}')
+    FROM unnest(words) AS word, LATERAL generate_series(1, greatest(length(word) - 1, 1)) AS at
+$$;
+
+-- MM-DD; a season may go over the new year.
+CREATE FUNCTION catalog.is_in_season(season_from text, season_to text, month_day text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN season_from <= season_to THEN month_day BETWEEN season_from AND season_to
+                ELSE month_day >= season_from OR month_day <= season_to END
+$$;
+
+-- UUIDv7 (RFC 9562): a random one whose first 48 bits are Unix milliseconds; 4 becomes 7 by two bits of the version.
+CREATE FUNCTION catalog.uuid_v7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
+    SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+                                          PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3)
+                                          FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid
+$$;
+
+-- ---- who sells what ------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE catalog.farms (
+    farm_id         uuid PRIMARY KEY,
+    name            text NOT NULL CHECK (char_length(name) BETWEEN 2 AND 50),
+    sido            text NOT NULL,
+    sigungu         text NOT NULL,
+    region          text NOT NULL GENERATED ALWAYS AS (sido || ' ' || sigungu) STORED,
+    introduction    text NOT NULL,
+    phone           text NOT NULL,
+    business_number text NOT NULL,
+    ship_cutoff     text NOT NULL DEFAULT '14:00' CHECK (ship_cutoff ~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'),
+    version         integer NOT NULL DEFAULT 1 CHECK (version > 0),
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    updated_at      timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX farms_by_name ON catalog.farms (name COLLATE "C", farm_id);
+
+CREATE TABLE catalog.farm_certificates (
+    farm_id  uuid NOT NULL REFERENCES catalog.farms,
+    position integer NOT NULL,
+    kind     text NOT NULL CHECK (kind IN ('GAP', 'ORGANIC', 'PESTICIDE_FREE', 'LOW_CARBON')),
+    number   text NOT NULL,
+    agency   text NOT NULL,
+    valid_to date NOT NULL,
+    PRIMARY KEY (farm_id, position)
+);
+
+-- farm_name, from_price_krw and from_grade repeat what farms and skus say, so that search reads one table. Whoever changes
+-- a farm's name or a SKU writes them in the same transaction.
+CREATE TABLE catalog.products (
+    product_id     uuid PRIMARY KEY,
+    farm_id        uuid NOT NULL REFERENCES catalog.farms,
+    farm_name      text NOT NULL,
+    title          text NOT NULL CHECK (char_length(title) BETWEEN 2 AND 100),
+    fruit          text NOT NULL,
+    variety        text NOT NULL,
+    description    text NOT NULL DEFAULT '',
+    origin         text NOT NULL,
+    storage        text NOT NULL,
+    season_from    text NOT NULL CHECK (season_from ~ '^[01][0-9]-[0-3][0-9]$'),
+    season_to      text NOT NULL CHECK (season_to ~ '^[01][0-9]-[0-3][0-9]$'),
+    tax_class      text NOT NULL DEFAULT 'EXEMPT' CHECK (tax_class IN ('EXEMPT', 'TAXABLE')),
+    status         text NOT NULL DEFAULT 'DRAFT' CHECK (status IN ('DRAFT', 'ON_SALE', 'PAUSED', 'ENDED')),
+    disclosure     jsonb NOT NULL DEFAULT '{}',
+    from_price_krw bigint,
+    from_grade     text,
+    version        integer NOT NULL DEFAULT 1 CHECK (version > 0),
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    updated_at     timestamptz NOT NULL DEFAULT now(),
+    search_text    text NOT NULL GENERATED ALWAYS AS (catalog.search_text(title, fruit, variety, farm_name)) STORED,
+    search_grams   text[] NOT NULL
+                   GENERATED ALWAYS AS (catalog.search_grams(catalog.search_text(title, fruit, variety, farm_name))) STORED
+);
+CREATE INDEX products_by_farm ON catalog.products (farm_id);
+CREATE INDEX products_on_sale ON catalog.products (product_id) WHERE status = 'ON_SALE';
+CREATE INDEX products_by_grams ON catalog.products USING gin (search_grams) WHERE status = 'ON_SALE';
+
+CREATE TABLE catalog.images (
+    sha256     bytea PRIMARY KEY CHECK (length(sha256) = 32),
+    type       text NOT NULL CHECK (type IN ('image/jpeg', 'image/png', 'image/webp')),
+    bytes      bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+ALTER TABLE catalog.images ALTER COLUMN bytes SET STORAGE EXTERNAL; -- pictures are compressed already
+
+CREATE TABLE catalog.product_images (
+    product_id uuid NOT NULL REFERENCES catalog.products,
+    position   integer NOT NULL CHECK (position BETWEEN 1 AND 10),
+    sha256     bytea NOT NULL REFERENCES catalog.images,
+    alt        text NOT NULL,
+    PRIMARY KEY (product_id, position),
+    UNIQUE (product_id, sha256)
+);
+
+-- ---- stock ----------------------------------------------------------------------------------------------------------------------
+
+-- Rows are rewritten with every order: half of each page is kept free, so that a new version stays on its page.
+CREATE TABLE catalog.skus (
+    sku_id          uuid PRIMARY KEY,
+    product_id      uuid NOT NULL REFERENCES catalog.products,
+    grade           text NOT NULL CHECK (grade IN ('특', '상', '보통', '못난이')),
+    weight_g        integer NOT NULL CHECK (weight_g > 0),
+    count_min       integer,
+    count_max       integer,
+    size_code       text,
+    brix_x10_min    integer,
+    price_krw       bigint NOT NULL CHECK (price_krw > 0),
+    per_order_limit integer NOT NULL DEFAULT 99 CHECK (per_order_limit BETWEEN 1 AND 99),
+    available       integer NOT NULL DEFAULT 0 CONSTRAINT skus_available CHECK (available >= 0),
+    is_on_sale      boolean NOT NULL DEFAULT true,
+    version         integer NOT NULL DEFAULT 1 CHECK (version > 0),
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    updated_at      timestamptz NOT NULL DEFAULT now(), -- of the last edit or adjustment; sales leave it
+    CONSTRAINT skus_count CHECK ((count_min IS NULL) = (count_max IS NULL) AND count_min <= count_max)
+) WITH (fillfactor = 50);
+CREATE INDEX skus_by_product ON catalog.skus (product_id);
+
+-- What was harvested together. An order line names the oldest lot of its SKU, so that a box can be traced to its field.
+CREATE TABLE catalog.lots (
+    lot_id       uuid PRIMARY KEY,
+    sku_id       uuid NOT NULL REFERENCES catalog.skus,
+    harvested_on date NOT NULL,
+    brix_x10     integer,
+    quantity     integer NOT NULL CHECK (quantity > 0),
+    created_at   timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX lots_oldest ON catalog.lots (sku_id, harvested_on, lot_id);
+
+-- Every change of a SKU's stock; rows are only ever added. Per SKU, the deltas add up to `available`, and ids rise in the order
+-- of the changes because the SKU is locked while its row is written. No foreign keys here nor in hold_lines: the row a key
+-- would look for is locked by the same statement, SKUs are never deleted, and these are the rows of every order.
+CREATE TABLE catalog.stock_ledger (
+    id              bigint GENERATED ALWAYS AS IDENTITY,
+    ledger_id       uuid NOT NULL,
+    sku_id          uuid NOT NULL,
+    kind            text NOT NULL CHECK (kind IN ('INITIAL', 'ADJUSTMENT', 'RESERVATION', 'RELEASE')),
+    delta           integer NOT NULL CHECK (delta <> 0),
+    available_after integer NOT NULL CHECK (available_after >= 0),
+    reason          text NOT NULL,
+    actor           text NOT NULL CHECK (actor IN ('farm', 'operator', 'buyer', 'system')),
+    actor_id        uuid,
+    order_id        uuid,
+    at              timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (sku_id, id)
+);
+
+-- One row an order that ever asked for stock and got it (HELD until OrderManager says what became of it, then SOLD or RELEASED), or that
+-- was released before it asked (CLOSED: it never will hold stock).
+CREATE TABLE catalog.holds (
+    order_id   uuid PRIMARY KEY,
+    state      text NOT NULL CHECK (state IN ('HELD', 'SOLD', 'RELEASED', 'CLOSED')),
+    expires_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT holds_expire CHECK (state <> 'HELD' OR expires_at IS NOT NULL)
+);
+CREATE INDEX holds_expiring ON catalog.holds (expires_at, order_id) WHERE state = 'HELD';
+
+-- What an order holds, and what it was answered: a repeated Reserve gets the same.
+CREATE TABLE catalog.hold_lines (
+    order_id         uuid NOT NULL,
+    line_no          integer NOT NULL,
+    sku_id           uuid NOT NULL,
+    quantity         integer NOT NULL CHECK (quantity BETWEEN 1 AND 99),
+    unit_price_krw   bigint NOT NULL,
+    available_before integer NOT NULL,
+    lot_id           uuid,
+    PRIMARY KEY (order_id, line_no)
+);
+
+-- ---- events ---------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE catalog.outbox (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    event_id    uuid NOT NULL UNIQUE,
+    type        text NOT NULL,
+    subject     text NOT NULL,
+    data        text NOT NULL,
+    traceparent text,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    sent_at     timestamptz
+);
+CREATE INDEX outbox_unsent ON catalog.outbox (id) WHERE sent_at IS NULL;
+
+CREATE TABLE catalog.inbox (
+    consumer    text NOT NULL,
+    event_id    uuid NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (consumer, event_id)
+);
+
+-- ---- what the service may do: the schema's defaults give more than it needs ------------------------------------------------------
+
+REVOKE ALL ON catalog.farms, catalog.farm_certificates, catalog.products, catalog.images, catalog.product_images, catalog.skus,
+    catalog.lots, catalog.stock_ledger, catalog.holds, catalog.hold_lines, catalog.outbox, catalog.inbox FROM catalog_app;
+GRANT SELECT, INSERT, UPDATE ON catalog.farms, catalog.products, catalog.skus, catalog.holds TO catalog_app;
+GRANT SELECT, INSERT, DELETE ON catalog.farm_certificates TO catalog_app;
+GRANT SELECT, INSERT ON catalog.images, catalog.product_images, catalog.stock_ledger, catalog.hold_lines TO catalog_app;
+GRANT SELECT ON catalog.lots TO catalog_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON catalog.outbox, catalog.inbox TO catalog_app;
+
+-- migrate:down
+DROP TABLE catalog.inbox, catalog.outbox, catalog.hold_lines, catalog.holds, catalog.stock_ledger, catalog.lots, catalog.skus,
+    catalog.product_images, catalog.images, catalog.products, catalog.farm_certificates, catalog.farms;
+DROP FUNCTION catalog.uuid_v7(), catalog.is_in_season(text, text, text), catalog.search_word_grams(text[]), catalog.search_words(text), catalog.search_grams(text),
+    catalog.search_text(text, text, text, text), catalog.search_initials(text), catalog.search_fold(text);
