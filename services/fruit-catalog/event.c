@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The data of FruitCatalog's events.
+#include "event.h"
+
+enum { DATA_MAX = 1024 };
+
+static struct ch_str take_text(struct ch_arena *arena, struct ch_buf *buf)
+{
+    const char *text = buf->is_full ? NULL : ch_arena_strdup(arena, ch_buf_str(buf));
+
+    ch_buf_release(buf);
+    return ch_str_of(text);
+}
+
+enum ch_err event_product_changed(struct ch_tx *tx, const struct product *product)
+{
+    char subject[CH_UUID_TEXT];
+    struct ch_buf buf;
+    struct ch_jw jw;
+
+    ch_buf_init(&buf, DATA_MAX);
+    ch_jw_init(&jw, &buf);
+    ch_jw_object(&jw);
+    ch_jw_kuuid(&jw, "productId", product->product_id);
+    ch_jw_kuuid(&jw, "farmId", product->farm_id);
+    ch_jw_kcstr(&jw, "status", product_status_names[product->edit.status]);
+    ch_jw_kint(&jw, "version", product->version);
+    ch_jw_object_end(&jw);
+    const struct ch_str data = take_text(tx->ctx->arena, &buf);
+    if (!data.data)
+        return CH_ERR_NO_MEMORY;
+    ch_uuid_format(product->product_id, subject);
+    return ch_outbox_add(tx, "product.changed.v1", ch_str_of(subject), data);
+}
+
+bool stock_fell_low(int64_t before, int64_t after, int64_t threshold)
+{
+    return before > threshold && after <= threshold;
+}
+
+struct ch_str event_stock_low_data(struct ch_arena *arena, const struct stock_low *low)
+{
+    struct ch_buf buf;
+    struct ch_jw jw;
+
+    ch_buf_init(&buf, DATA_MAX);
+    ch_jw_init(&jw, &buf);
+    ch_jw_object(&jw);
+    ch_jw_kuuid(&jw, "skuId", low->sku_id);
+    ch_jw_kuuid(&jw, "productId", low->product_id);
+    ch_jw_kuuid(&jw, "farmId", low->farm_id);
+    ch_jw_kint(&jw, "available", low->available);
+    ch_jw_kint(&jw, "threshold", low->threshold);
+    ch_jw_object_end(&jw);
+    return take_text(arena, &buf);
+}
+
+enum ch_err event_stock_low(struct ch_tx *tx, const struct stock_low *low)
+{
+    const struct ch_str data = event_stock_low_data(tx->ctx->arena, low);
+    char subject[CH_UUID_TEXT];
+
+    if (!data.data)
+        return CH_ERR_NO_MEMORY;
+    ch_uuid_format(low->sku_id, subject);
+    return ch_outbox_add(tx, "stock.low.v1", ch_str_of(subject), data);
+}
