@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * @file hold.h
+ * @brief What becomes of stock that orders hold: sold, or given back. Each order once, however often it is asked for.
+ */
+#ifndef HOLD_H
+#define HOLD_H
+
+#include "ch/app.h"
+
+/** Gives back what the orders hold or bought, and closes those never seen, in one commit. `ids` may have duplicates and
+ * are sorted. */
+CH_MUST_CHECK enum ch_err hold_release_wait(struct ch_ctx *ctx, struct ch_uuid *ids, size_t count,
+                                            struct ch_str reason);
+/** The hold is a sale; what is no hold any more stays as it is. */
+CH_MUST_CHECK enum ch_err hold_sold_wait(struct ch_ctx *ctx, const struct ch_uuid *ids, size_t count);
+/** Up to `limit` orders whose holds nobody spoke of for their time to live. */
+CH_MUST_CHECK enum ch_err hold_expired_wait(struct ch_ctx *ctx, int32_t limit, struct ch_uuid **ret_ids,
+                                            size_t *ret_count);
+
+/** SKUs whose stock is not what their ledger says: always none. */
+CH_MUST_CHECK enum ch_err stock_violations_wait(struct ch_ctx *ctx, int64_t *ret_count);
+
+#endif
