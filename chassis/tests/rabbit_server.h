@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A private RabbitMQ for a test: own node name, ports, data and epmd, gone at the end, also when the test dies. Plugins are
- * off: it starts in a few seconds. It must never touch a broker that is already there, nor the machine's epmd.
+ * A private RabbitMQ for a test: own node name, ports, data and epmd, gone at the end, also when the test dies. Plugins
+ * are off: it starts in a few seconds. It must never touch a broker that is already there, nor the machine's epmd.
  */
 #ifndef CH_RABBIT_SERVER_H
 #define CH_RABBIT_SERVER_H
@@ -34,7 +34,8 @@ static inline pid_t rabbit_server_spawn(char *const argv[], char *const env[], c
     _exit(127);
 }
 
-/* Reads the broker's log until it says that it is ready; what follows stays in the pipe, which holds enough for a test. */
+/* Reads the broker's log until it says that it is ready; what follows stays in the pipe, which holds enough for a test.
+ */
 static inline int rabbit_server_await(struct rabbit_server *server)
 {
     static const char ready[] = "Server startup complete";
@@ -77,7 +78,8 @@ static inline int rabbit_server_launch(struct rabbit_server *server)
     RABBIT_ENV("RABBITMQ_LOG_BASE=%s", server->dir);
     RABBIT_ENV("RABBITMQ_GENERATED_CONFIG_DIR=%s", server->dir);
     RABBIT_ENV("RABBITMQ_PID_FILE=%s/pid", server->dir);
-    RABBIT_ENV("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 2:2 -start_epmd false -kernel inet_dist_use_interface {127,0,0,1}");
+    RABBIT_ENV(
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 2:2 -start_epmd false -kernel inet_dist_use_interface {127,0,0,1}");
     RABBIT_ENV("LANG=C.UTF-8");
 #undef RABBIT_ENV
     env[n++] = (char *)"RABBITMQ_CONF_ENV_FILE=/dev/null";
@@ -105,7 +107,8 @@ static inline int rabbit_server_put(const struct rabbit_server *server, const ch
 static inline int rabbit_server_start(struct rabbit_server *server)
 {
     char port[16], config[256];
-    char *const argv[] = {(char *)"/usr/bin/epmd", (char *)"-port", port, (char *)"-address", (char *)"127.0.0.1", NULL};
+    char *const argv[] = {(char *)"/usr/bin/epmd", (char *)"-port",     port,
+                          (char *)"-address",      (char *)"127.0.0.1", NULL};
     char *const env[] = {NULL};
 
     (void)snprintf(server->dir, sizeof(server->dir), "/tmp/ch-rabbit-XXXXXX");
@@ -115,10 +118,11 @@ static inline int rabbit_server_start(struct rabbit_server *server)
     server->dist_port = pg_server_free_port();
     server->epmd_port = pg_server_free_port();
     (void)snprintf(server->uri, sizeof(server->uri), "amqp://guest:guest@127.0.0.1:%d/%%2F", server->port);
-    (void)snprintf(config, sizeof(config),
-                   "listeners.tcp.local = 127.0.0.1:%d\nlog.console = true\nlog.console.level = info\nlog.file = false\n"
-                   "log.connection.level = error\nraft.wal_max_size_bytes = 16777216\n",
-                   server->port);
+    (void)snprintf(
+        config, sizeof(config),
+        "listeners.tcp.local = 127.0.0.1:%d\nlog.console = true\nlog.console.level = info\nlog.file = false\n"
+        "log.connection.level = error\nraft.wal_max_size_bytes = 16777216\n",
+        server->port);
     (void)snprintf(port, sizeof(port), "%d", server->epmd_port);
     if (rabbit_server_put(server, "rabbitmq.conf", config, 0600) || rabbit_server_put(server, "plugins", "[].", 0600) ||
         rabbit_server_put(server, ".erlang.cookie", "test", 0400))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The AMQP client against a real broker: confirms, returns, deliveries, dead letters, and what a broker that goes away looks like.
+// The AMQP client against a real broker: confirms, returns, deliveries, dead letters, and what a broker that goes away
+// looks like.
 #include "cases.h"
 
 #include "ch/amqp.h"
@@ -59,8 +60,8 @@ static struct ch_amqp_delivery next(struct ch_amqp *amqp)
 static void subscribe_dead(struct ch_amqp *amqp)
 {
     amqp->queues[amqp->queue_count++] = CH_AMQP_DEAD_QUEUE;
-    (void)amqp_basic_consume(amqp->conn, CH_AMQP_CHANNEL, amqp_cstring_bytes(CH_AMQP_DEAD_QUEUE), amqp_cstring_bytes(CH_AMQP_DEAD_QUEUE), 0,
-                             0, 0, amqp_empty_table);
+    (void)amqp_basic_consume(amqp->conn, CH_AMQP_CHANNEL, amqp_cstring_bytes(CH_AMQP_DEAD_QUEUE),
+                             amqp_cstring_bytes(CH_AMQP_DEAD_QUEUE), 0, 0, 0, amqp_empty_table);
     assert_int_equal(amqp_get_rpc_reply(amqp->conn).reply_type, AMQP_RESPONSE_NORMAL);
 }
 
@@ -73,7 +74,8 @@ static void expect_dead(struct ch_amqp *dead, const char *id)
     ch_amqp_delivery_release(&delivery);
 }
 
-/* ---- URIs ---------------------------------------------------------------------------------------------------------------- */
+/* ---- URIs
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name, *uri;
@@ -93,8 +95,8 @@ static const struct {
 static void test_uri__is_checked(void **state)
 {
     (void)state;
-    FOR_EACH (it, uris)
-        CHECK(it->name, ch_amqp_check_uri(it->uri) == it->want);
+    FOR_EACH(it, uris)
+    CHECK(it->name, ch_amqp_check_uri(it->uri) == it->want);
 }
 
 static void test_open__refused_is_unavailable(void **state)
@@ -112,13 +114,15 @@ static void test_open__refused_is_unavailable(void **state)
     assert_null(amqp);
 }
 
-/* ---- publishing ------------------------------------------------------------------------------------------------------------ */
+/* ---- publishing
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void test_publish__returned_is_confirmed_too(void **state)
 {
     struct ch_amqp *amqp = open_amqp(), *consumer = open_amqp();
-    struct ch_amqp_message messages[] = {
-        message("return.bound", "1", CH_STR("a")), message("return.unbound", "2", CH_STR("b")), message("return.bound", "3", CH_STR("c"))};
+    struct ch_amqp_message messages[] = {message("return.bound", "1", CH_STR("a")),
+                                         message("return.unbound", "2", CH_STR("b")),
+                                         message("return.bound", "3", CH_STR("c"))};
 
     (void)state;
     assert_int_equal(ch_amqp_subscribe(consumer, "test.return", "return.bound", 10), CH_OK);
@@ -158,13 +162,15 @@ static void test_publish__window_throughput(void **state)
             assert_int_equal(ch_amqp_ack(consumer, delivery.tag, true), CH_OK);
         ch_amqp_delivery_release(&delivery);
     }
-    print_message("published %.0f/s, consumed %.0f/s (window %d, %zu bytes)\n", COUNT * 1e9 / (double)(published_ns - start_ns),
-                  COUNT * 1e9 / (double)(ch_now_ns() - published_ns), CH_AMQP_WINDOW, sizeof(body));
+    print_message("published %.0f/s, consumed %.0f/s (window %d, %zu bytes)\n",
+                  COUNT * 1e9 / (double)(published_ns - start_ns), COUNT * 1e9 / (double)(ch_now_ns() - published_ns),
+                  CH_AMQP_WINDOW, sizeof(body));
     ch_amqp_close(consumer);
     ch_amqp_close(amqp);
 }
 
-/* ---- consuming --------------------------------------------------------------------------------------------------------------- */
+/* ---- consuming
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static void test_consume__delivers_what_was_sent(void **state)
 {
@@ -246,6 +252,7 @@ static void test_consume__cancel_stops_deliveries(void **state)
 {
     struct ch_amqp *amqp = open_amqp(), *other = open_amqp();
     struct ch_amqp_delivery delivery;
+    int64_t depth = -1;
 
     (void)state;
     assert_int_equal(ch_amqp_subscribe(amqp, "test.cancel", "cancel", 10), CH_OK);
@@ -253,6 +260,8 @@ static void test_consume__cancel_stops_deliveries(void **state)
     delivery = next(amqp);
     assert_int_equal(ch_amqp_cancel(amqp), CH_OK);
     publish_one(other, "cancel", "after", "x");
+    assert_int_equal(ch_amqp_depth(other, "test.cancel", &depth), CH_OK);
+    assert_int_equal(depth, 1);
     assert_int_equal(ch_amqp_ack(amqp, delivery.tag, false), CH_OK);
     ch_amqp_delivery_release(&delivery);
     assert_int_equal(ch_amqp_next(amqp, -1, in(SECONDS(1) / 10), &delivery), CH_ERR_DEADLINE);
@@ -278,10 +287,11 @@ static void test_consume__deleted_queue_is_unavailable(void **state)
     ch_amqp_close(amqp);
 }
 
-/* ---- a broker that goes away ---------------------------------------------------------------------------------------------------- */
+/* ---- a broker that goes away
+ * ---------------------------------------------------------------------------------------------------- */
 
-// In order, not by SIGKILL: a quorum queue of this RabbitMQ that is younger than a few seconds finds no leader after a kill (upstream issue
-// 10070), and waiting for it to age is no part of a test.
+// In order, not by SIGKILL: a quorum queue of this RabbitMQ that is younger than a few seconds finds no leader after a
+// kill (upstream issue 10070), and waiting for it to age is no part of a test.
 static void test_broker__what_was_confirmed_survives_a_restart(void **state)
 {
     struct ch_amqp *amqp = open_amqp(), *consumer = open_amqp();

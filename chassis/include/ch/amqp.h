@@ -26,6 +26,9 @@ int ch_amqp_fd(const struct ch_amqp *amqp);
 /** Call it at least every few seconds while nothing else is called: sends heartbeats, notices that the broker went away. */
 CH_MUST_CHECK enum ch_err ch_amqp_tick(struct ch_amqp *amqp);
 
+/** Messages that wait in a queue. A queue that does not exist breaks the connection, as RabbitMQ wills it. */
+CH_MUST_CHECK enum ch_err ch_amqp_depth(struct ch_amqp *amqp, const char *queue, int64_t *ret_count);
+
 /* ---- publishing ---- */
 
 struct ch_amqp_message {

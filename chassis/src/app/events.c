@@ -2,8 +2,8 @@
 // Starts and stops the threads of events, and holds what they share. It must never know what an event means.
 #include "events_internal.h"
 
-#include "src/app/events_queries.h" // generated
 #include "health.h"
+#include "src/app/events_queries.h" // generated
 
 #include <errno.h>
 #include <poll.h>

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The consumers' thread: one connection for all queues of the service. Each queue is a lane: deliveries wait in it in their order, and one
-// batch at a time goes to loop 0 (inbox.c), so that the order of a queue is kept while queues run side by side. What comes back are
-// verdicts; this thread alone acknowledges. It must never acknowledge what was not committed.
+// The consumers' thread: one connection for all queues of the service. Each queue is a lane: deliveries wait in it in
+// their order, and one batch at a time goes to loop 0 (inbox.c), so that the order of a queue is kept while queues run
+// side by side. What comes back are verdicts; this thread alone acknowledges. It must never acknowledge what was not
+// committed.
 //
-// Deliveries of a lost connection cannot be acknowledged any more: the broker sends them again, and the inbox knows what was applied.
-// While the database is away a batch waits here, unacknowledged; the prefetch bounds how many do.
+// Deliveries of a lost connection cannot be acknowledged any more: the broker sends them again, and the inbox knows
+// what was applied. While the database is away a batch waits here, unacknowledged; the prefetch bounds how many do.
 #include "events_internal.h"
 
 #include <assert.h>
@@ -50,10 +51,12 @@ struct consumers {
 
 static struct consumers *the_consumers; // main thread: start and stop
 
-// Set when a batch ended. Never closed: a loop may still be about to set it when all batches have been seen to have ended.
+// Set when a batch ended. Never closed: a loop may still be about to set it when all batches have been seen to have
+// ended.
 static int wake_fd = -1;
 
-/* ---- lanes ------------------------------------------------------------------------------------------------------------- */
+/* ---- lanes
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static void release_item(struct ch_inbox_item *item)
 {
@@ -95,7 +98,8 @@ static bool is_any_running(const struct consumers *consumers)
     return false;
 }
 
-/* ---- acknowledging ------------------------------------------------------------------------------------------------------ */
+/* ---- acknowledging
+ * ------------------------------------------------------------------------------------------------------ */
 
 // The lowest tag that must not be acknowledged yet by whoever acknowledges all up to his own.
 static uint64_t lowest_open_tag(const struct consumers *consumers, const struct lane *except)
@@ -154,7 +158,8 @@ static enum ch_err answer_items(struct consumers *consumers, struct lane *lane, 
 
     for (size_t i = 0; i < batch->count; i++) {
         struct ch_inbox_item *item = &batch->items[i];
-        const bool is_kept = item->verdict == CH_VERDICT_NONE || (item->verdict == CH_VERDICT_REQUEUE && !is_requeue_due);
+        const bool is_kept =
+            item->verdict == CH_VERDICT_NONE || (item->verdict == CH_VERDICT_REQUEUE && !is_requeue_due);
         if (is_kept) {
             const struct ch_inbox_item moved = *item;
             batch->items[kept++] = moved;
@@ -212,14 +217,16 @@ static enum ch_err settle_ended(struct consumers *consumers)
     return err;
 }
 
-/* ---- batches ------------------------------------------------------------------------------------------------------------- */
+/* ---- batches
+ * ------------------------------------------------------------------------------------------------------------- */
 
 // A malformed envelope is dead at once and keeps nobody waiting.
-static enum ch_err refuse(struct consumers *consumers, struct lane *lane, struct ch_amqp_delivery *delivery, enum ch_err why,
-                          const struct ch_faults *faults)
+static enum ch_err refuse(struct consumers *consumers, struct lane *lane, struct ch_amqp_delivery *delivery,
+                          enum ch_err why, const struct ch_faults *faults)
 {
-    ch_log(CH_LOG_WARN, NULL, "event.dead", CH_LS("queue", delivery->queue), CH_LSTR("message_id", delivery->message_id),
-           CH_LS("error", ch_err_row(why)->code), CH_LS("pointer", faults->first ? faults->first->pointer : ""),
+    ch_log(CH_LOG_WARN, NULL, "event.dead", CH_LS("queue", delivery->queue),
+           CH_LSTR("message_id", delivery->message_id), CH_LS("error", ch_err_row(why)->code),
+           CH_LS("pointer", faults->first ? faults->first->pointer : ""),
            CH_LS("fault", faults->first ? faults->first->code : ""));
     ch_count(lane->batch.outcomes[CH_EVENT_DEAD], 1);
     const enum ch_err err = ch_amqp_nack(consumers->amqp, delivery->tag, true);
@@ -237,7 +244,8 @@ static enum ch_err fill_batch(struct consumers *consumers, struct lane *lane)
         struct ch_inbox_item *item = &batch->items[batch->count];
         struct ch_amqp_delivery *next = &lane->waiting[lane->head];
         struct ch_faults faults;
-        enum ch_err err = ch_envelope_read(next->body, batch->consumer->routing_key, batch->arena, &faults, &item->root, &item->event);
+        enum ch_err err = ch_envelope_read(next->body, batch->consumer->routing_key, batch->arena, &faults, &item->root,
+                                           &item->event);
         if (err == CH_ERR_NO_MEMORY && batch->count > 0)
             return CH_OK; // this one begins the next batch
         struct ch_amqp_delivery delivery = take_waiting(lane);
@@ -291,7 +299,8 @@ static int64_t next_resume(const struct consumers *consumers)
     return next;
 }
 
-/* ---- deliveries ------------------------------------------------------------------------------------------------------------ */
+/* ---- deliveries
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void queue_delivery(struct consumers *consumers, struct ch_amqp_delivery *delivery)
 {
@@ -324,7 +333,8 @@ static enum ch_err receive(struct consumers *consumers)
     return CH_OK;
 }
 
-/* ---- a connection ------------------------------------------------------------------------------------------------------------ */
+/* ---- a connection
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static enum ch_err connect_queues(struct consumers *consumers)
 {
@@ -401,7 +411,8 @@ static void *consumers_main(void *arg)
         }
         disconnect(consumers);
         if (err)
-            (void)ch_signal_wait(consumers->stop_fd, ch_now_ns() + ch_backoff_take(&consumers->backoff)); // a pause either way
+            (void)ch_signal_wait(consumers->stop_fd,
+                                 ch_now_ns() + ch_backoff_take(&consumers->backoff)); // a pause either way
     }
     // Without a connection nothing can be acknowledged, but what runs is let run: its memory is ours.
     while ((void)settle_ended(consumers), is_any_running(consumers))
@@ -410,7 +421,8 @@ static void *consumers_main(void *arg)
     return NULL;
 }
 
-/* ---- start and stop ---------------------------------------------------------------------------------------------------------- */
+/* ---- start and stop
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static void consumers_free(struct consumers *consumers)
 {
@@ -484,5 +496,6 @@ void ch_consumers_stop(int64_t deadline_ns)
     if (ch_events_join(consumers->thread, deadline_ns))
         consumers_free(consumers);
     else
-        ch_log(CH_LOG_WARN, NULL, "events.abandoned", CH_LS("thread", "consumers")); // unacknowledged, the broker sends it again
+        ch_log(CH_LOG_WARN, NULL, "events.abandoned",
+               CH_LS("thread", "consumers")); // unacknowledged, the broker sends it again
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// CloudEvents 1.0 in structured mode: written for the relay, read strictly for the consumers. Attributes that we do not know are
-// ignored, as the specification asks; those we know must be right. It must never look into `data`: that is the handler's.
+// CloudEvents 1.0 in structured mode: written for the relay, read strictly for the consumers. Attributes that we do not
+// know are ignored, as the specification asks; those we know must be right. It must never look into `data`: that is the
+// handler's.
 #include "events_internal.h"
 
 #include <stdio.h>
@@ -87,8 +88,8 @@ static enum ch_err bind_attributes(json_t *root, const char *type, struct ch_fau
     return CH_OK;
 }
 
-enum ch_err ch_envelope_read(struct ch_str body, const char *type, struct ch_arena *arena, struct ch_faults *faults, json_t **ret_root,
-                             struct ch_event *ret_event)
+enum ch_err ch_envelope_read(struct ch_str body, const char *type, struct ch_arena *arena, struct ch_faults *faults,
+                             json_t **ret_root, struct ch_event *ret_event)
 {
     json_t *root;
 

@@ -19,13 +19,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* ---- signals: an eventfd that one thread waits for ---------------------------------------------------------------- */
+/* ---- signals: an eventfd that one thread waits for ----------------------------------------------------------------
+ */
 
 void ch_signal_set(int fd);
 void ch_signal_clear(int fd);
 bool ch_signal_wait(int fd, int64_t deadline_ns); /* true: set; stays set */
 
-/* ---- backoff: 100 ms to 2 s, half of it by chance, so that services do not come back all at once ------------------- */
+/* ---- backoff: 100 ms to 2 s, half of it by chance, so that services do not come back all at once -------------------
+ */
 
 struct ch_backoff {
     int64_t next_ns; /* 0: starts anew */
@@ -34,16 +36,16 @@ int64_t ch_backoff_take(struct ch_backoff *backoff); /* how long to wait now */
 
 /* ---- envelope --------------------------------------------------------------------------------------------------- */
 
-#define CH_EVENT_DATA_MAX  (1024 * 1024)
-#define CH_EVENT_BODY_MAX  (CH_EVENT_DATA_MAX + 64 * 1024)
-#define CH_EVENT_CONTENT   "application/cloudevents+json"
+#define CH_EVENT_DATA_MAX (1024 * 1024)
+#define CH_EVENT_BODY_MAX (CH_EVENT_DATA_MAX + 64 * 1024)
+#define CH_EVENT_CONTENT  "application/cloudevents+json"
 
 /* `data` is put in as it is. */
 void ch_envelope_write(struct ch_buf *out, const char *service, const struct ch_event *event, struct ch_str data);
-/* Strings live in `arena`, event->data in *ret_root (json_decref). Failures: CH_ERR_INVALID, CH_ERR_BAD_SYNTAX, CH_ERR_TOO_LARGE: not to be
- * mended by a second try; CH_ERR_NO_MEMORY. `faults` may have none. */
-CH_MUST_CHECK enum ch_err ch_envelope_read(struct ch_str body, const char *type, struct ch_arena *arena, struct ch_faults *faults,
-                                           json_t **ret_root, struct ch_event *ret_event);
+/* Strings live in `arena`, event->data in *ret_root (json_decref). Failures: CH_ERR_INVALID, CH_ERR_BAD_SYNTAX,
+ * CH_ERR_TOO_LARGE: not to be mended by a second try; CH_ERR_NO_MEMORY. `faults` may have none. */
+CH_MUST_CHECK enum ch_err ch_envelope_read(struct ch_str body, const char *type, struct ch_arena *arena,
+                                           struct ch_faults *faults, json_t **ret_root, struct ch_event *ret_event);
 
 /* ---- inbox ------------------------------------------------------------------------------------------------------- */
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The relay: one thread that carries the outbox to the broker, in order of id. A row is marked as sent only after the broker's confirm,
-// in the transaction that held it, so that a crash at any point sends an event twice rather than never; inboxes drop the second.
+// The relay: one thread that carries the outbox to the broker, in order of id. A row is marked as sent only after the
+// broker's confirm, in the transaction that held it, so that a crash at any point sends an event twice rather than
+// never; inboxes drop the second.
 //
-// An event that no queue is bound for is returned by the broker and then confirmed: nobody listens, which is no failure (nobody has to
-// listen to stock.low). It counts as sent, and in outbox_returned_total. A queue must therefore exist before its first event is published.
+// An event that no queue is bound for is returned by the broker and then confirmed: nobody listens, which is no failure
+// (nobody has to listen to stock.low). It counts as sent, and in outbox_returned_total. A queue must therefore exist
+// before its first event is published.
 //
 // Rows that were sent stay. Several processes may relay one outbox: each takes rows that no other holds.
 #include "events_internal.h"
@@ -18,6 +20,7 @@
 #define BACKLOG_MAX     10000
 #define IDLE_NS         INT64_C(500000000)
 #define MEASURE_NS      INT64_C(1000000000)
+#define LETTERS_NS      INT64_C(5000000000)
 #define CONNECT_NS      INT64_C(3000000000)
 #define PUBLISH_NS      INT64_C(4000000000) // below the 5 s that a session may be idle in a transaction
 #define ARENA_MAX_BYTES (4 * 1024 * 1024)
@@ -38,7 +41,8 @@ struct relay {
     struct ch_buf bodies;
     int64_t measured_ns;
     int64_t unsent;
-    struct ch_series *published, *returned, *age, *unsent_gauge;
+    int64_t letters_ns; // when the dead letters were last counted
+    struct ch_series *published, *returned, *age, *unsent_gauge, *dead_letters;
 };
 
 /** What one round took from the outbox and made of it. */
@@ -51,12 +55,16 @@ struct round {
 
 static struct relay *the_relay; // main thread: start and stop
 
-static const struct ch_metric published_metric = {"outbox_published_total", CH_COUNTER, "Events that the broker confirmed", {NULL}};
-static const struct ch_metric returned_metric = {"outbox_returned_total", CH_COUNTER, "Confirmed events that no queue was bound for", {NULL}};
+static const struct ch_metric published_metric = {
+    "outbox_published_total", CH_COUNTER, "Events that the broker confirmed", {NULL}};
+static const struct ch_metric returned_metric = {
+    "outbox_returned_total", CH_COUNTER, "Confirmed events that no queue was bound for", {NULL}};
 static const struct ch_metric age_metric = {"outbox_age_seconds", CH_GAUGE, "Age of the oldest unsent event", {NULL}};
 static const struct ch_metric unsent_metric = {"outbox_unsent", CH_GAUGE, "Unsent events, counted up to 10000", {NULL}};
+static const struct ch_metric letters_metric = {"dead_letters", CH_GAUGE, "Messages in the dead-letter queue", {NULL}};
 
-/* ---- connections --------------------------------------------------------------------------------------------------- */
+/* ---- connections ---------------------------------------------------------------------------------------------------
+ */
 
 // `limit_ns` from now, but no later than the process wants to end.
 static int64_t within(struct relay *relay, int64_t limit_ns)
@@ -114,7 +122,8 @@ static enum ch_err connect_amqp(struct relay *relay)
     return err;
 }
 
-/* ---- one round ------------------------------------------------------------------------------------------------------- */
+/* ---- one round
+ * ------------------------------------------------------------------------------------------------------- */
 
 static struct ch_str traceparent_of(const struct ch_pg_rows *rows, size_t row, char text[CH_TRACEPARENT_TEXT])
 {
@@ -129,8 +138,10 @@ static struct ch_str traceparent_of(const struct ch_pg_rows *rows, size_t row, c
     return ch_str_of(text);
 }
 
-// One row as a message; its body's place in the buffer is known only when all are written, until then `body.len` alone counts.
-static bool build_message(struct relay *relay, const struct ch_pg_rows *rows, size_t row, struct ch_amqp_message *message)
+// One row as a message; its body's place in the buffer is known only when all are written, until then `body.len` alone
+// counts.
+static bool build_message(struct relay *relay, const struct ch_pg_rows *rows, size_t row,
+                          struct ch_amqp_message *message)
 {
     char fresh[CH_TRACEPARENT_TEXT];
     char *id_text = ch_arena_alloc(relay->arena, CH_UUID_TEXT);
@@ -260,7 +271,8 @@ static enum ch_err run_round(struct relay *relay, bool *ret_has_more)
     return publish_round(relay, &round);
 }
 
-/* ---- measuring --------------------------------------------------------------------------------------------------------- */
+/* ---- measuring
+ * --------------------------------------------------------------------------------------------------------- */
 
 static enum ch_err measure(struct relay *relay)
 {
@@ -285,7 +297,23 @@ static enum ch_err measure_if_due(struct relay *relay)
     return ch_now_ns() - relay->measured_ns >= MEASURE_NS ? measure(relay) : CH_OK;
 }
 
-/* ---- the thread -------------------------------------------------------------------------------------------------------- */
+// Every relay tells the same number: any of the services can raise the alarm.
+static enum ch_err count_dead_letters(struct relay *relay)
+{
+    int64_t count;
+
+    if (ch_now_ns() - relay->letters_ns < LETTERS_NS)
+        return CH_OK;
+    const enum ch_err err = ch_amqp_depth(relay->amqp, CH_AMQP_DEAD_QUEUE, &count);
+    if (err)
+        return err;
+    relay->letters_ns = ch_now_ns();
+    ch_gauge_set(relay->dead_letters, count);
+    return CH_OK;
+}
+
+/* ---- the thread
+ * -------------------------------------------------------------------------------------------------------- */
 
 // Everything that waits, until there is none left or something fails.
 static enum ch_err empty_outbox(struct relay *relay)
@@ -303,7 +331,8 @@ static enum ch_err empty_outbox(struct relay *relay)
     return err;
 }
 
-// Until somebody wakes us or, at the latest, it is time to look: whoever did not wake us may have died after its commit.
+// Until somebody wakes us or, at the latest, it is time to look: whoever did not wake us may have died after its
+// commit.
 static enum ch_err rest(struct relay *relay)
 {
     enum ch_err err = CH_OK;
@@ -313,6 +342,8 @@ static enum ch_err rest(struct relay *relay)
         if (is_set && ch_outbox_wake_take())
             return CH_OK;
         err = ch_amqp_tick(relay->amqp);
+        if (!err)
+            err = count_dead_letters(relay);
         if (err) {
             close_amqp(relay);
             return err;
@@ -359,7 +390,8 @@ static void *relay_main(void *arg)
     return NULL;
 }
 
-/* ---- start and stop ---------------------------------------------------------------------------------------------------- */
+/* ---- start and stop
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void relay_free(struct relay *relay)
 {
@@ -385,6 +417,7 @@ enum ch_err ch_relay_start(const struct ch_service *service, const struct ch_eve
     relay->published = ch_series_get(&published_metric, NULL);
     relay->returned = ch_series_get(&returned_metric, NULL);
     relay->age = ch_series_get(&age_metric, NULL);
+    relay->dead_letters = ch_series_get(&letters_metric, NULL);
     relay->unsent_gauge = ch_series_get(&unsent_metric, NULL);
     if (relay->stop_fd < 0 || !relay->arena || ch_outbox_wake_fd() < 0 ||
         pthread_create(&relay->thread, NULL, relay_main, relay) != 0) {
@@ -410,5 +443,6 @@ void ch_relay_stop(int64_t deadline_ns)
     if (ch_events_join(relay->thread, deadline_ns))
         relay_free(relay);
     else
-        ch_log(CH_LOG_WARN, NULL, "events.abandoned", CH_LS("thread", "outbox-relay")); // the rows stay unsent for the next process
+        ch_log(CH_LOG_WARN, NULL, "events.abandoned",
+               CH_LS("thread", "outbox-relay")); // the rows stay unsent for the next process
 }

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Applies a batch of one queue on its loop: inbox rows and effect in one transaction, so that an event has one effect however often it
-// comes. A batch that fails is tried one by one, so that a poisoned event is alone. It must never acknowledge: it only judges.
+// Applies a batch of one queue on its loop: inbox rows and effect in one transaction, so that an event has one effect
+// however often it comes. A batch that fails is tried one by one, so that a poisoned event is alone. It must never
+// acknowledge: it only judges.
 #include "events_internal.h"
 
-#include "src/app/events_queries.h" // generated
 #include "loop_state.h"
+#include "src/app/events_queries.h" // generated
 
 #define TIMEOUT_MS 30000 // longer than any statement may take: who misses it is at fault, not the database
 
 static const char *const outcome_names[CH_EVENT_OUTCOMES] = {"applied", "duplicate", "dead", "retried"};
 
-static const struct ch_metric events_metric = {
-    "messaging_events_total", CH_COUNTER, "Events taken from a queue, by what became of them", {"queue", "outcome", NULL}};
+static const struct ch_metric events_metric = {"messaging_events_total",
+                                               CH_COUNTER,
+                                               "Events taken from a queue, by what became of them",
+                                               {"queue", "outcome", NULL}};
 static const struct ch_metric duration_metric = {"messaging_process_duration_seconds",
                                                  CH_HISTOGRAM,
                                                  "Time to apply a batch of events, by the result",
@@ -27,7 +30,8 @@ void ch_inbox_init(struct ch_inbox_batch *batch, const struct ch_consumer *consu
     batch->duration_ok = ch_series_get(&duration_metric, (const char *[]){consumer->queue, ch_err_row(CH_OK)->code});
 }
 
-/* ---- one transaction ------------------------------------------------------------------------------------------------ */
+/* ---- one transaction ------------------------------------------------------------------------------------------------
+ */
 
 /** Part of a batch that is tried together. */
 struct attempt {
@@ -94,9 +98,11 @@ static enum ch_err apply_wait(struct ch_ctx *ctx, struct attempt *attempt)
     return ch_tx_commit_wait(&tx);
 }
 
-/* ---- judging ---------------------------------------------------------------------------------------------------------- */
+/* ---- judging
+ * ---------------------------------------------------------------------------------------------------------- */
 
-// What a failure of an event that is tried alone means for it; what is not named goes back to the queue and is counted there.
+// What a failure of an event that is tried alone means for it; what is not named goes back to the queue and is counted
+// there.
 static const struct {
     enum ch_err err;
     enum ch_verdict verdict;
@@ -149,7 +155,8 @@ static void observe(const struct attempt *attempt, enum ch_err err, int64_t star
     ch_count(batch->outcomes[CH_EVENT_DUPLICATE], (int64_t)(attempt->count - attempt->fresh_count));
 }
 
-/* ---- on the loop ------------------------------------------------------------------------------------------------------- */
+/* ---- on the loop
+ * ------------------------------------------------------------------------------------------------------- */
 
 // A lone event continues its sender's trace; a batch has no one sender.
 static enum ch_err open_context(struct ch_ctx *ctx, const struct attempt *attempt)
@@ -161,7 +168,8 @@ static enum ch_err open_context(struct ch_ctx *ctx, const struct attempt *attemp
 
     if (has_parent)
         ch_trace_start(&parent, traceparent);
-    const enum ch_err err = ch_ctx_open(ctx, batch->loop, batch->consumer->queue, TIMEOUT_MS, has_parent ? &parent : NULL);
+    const enum ch_err err =
+        ch_ctx_open(ctx, batch->loop, batch->consumer->queue, TIMEOUT_MS, has_parent ? &parent : NULL);
     if (err)
         return err;
     ctx->span->kind = CH_SPAN_CONSUMER;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The writing side of the outbox. An event is a row of the transaction that made it true; publishing is the relay's. Nothing here may
-// wait for the broker.
+// The writing side of the outbox. An event is a row of the transaction that made it true; publishing is the relay's.
+// Nothing here may wait for the broker.
 #include "events_internal.h"
 
-#include "src/app/events_queries.h" // generated
 #include "loop_state.h"
+#include "src/app/events_queries.h" // generated
 
 #include <sys/eventfd.h>
 
@@ -27,7 +27,8 @@ enum ch_err ch_outbox_add(struct ch_tx *tx, const char *type, struct ch_str subj
     return ch_tx_send(tx, ch_own_query_first(tx->ctx) + EVENTS_Q_OUTBOX_INSERT, &args);
 }
 
-/* ---- waking the relay: many wakes before it looks are one write ---------------------------------------------------- */
+/* ---- waking the relay: many wakes before it looks are one write ----------------------------------------------------
+ */
 
 static struct {
     pthread_once_t once;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opens, keeps and closes a connection to RabbitMQ, and says why one broke. It exists so that publishing and consuming know
-// only "works" and "broken". It must never be used on a loop, wait without a limit, or log a URI: it holds a password.
+// Opens, keeps and closes a connection to RabbitMQ, and says why one broke. It exists so that publishing and consuming
+// know only "works" and "broken". It must never be used on a loop, wait without a limit, or log a URI: it holds a
+// password.
 #include "amqp_internal.h"
 
 #include "ch/obs.h"
@@ -134,8 +135,7 @@ static enum ch_err connect_socket(struct ch_amqp *amqp, const struct amqp_connec
 
     if (!socket)
         return CH_ERR_NO_MEMORY;
-    enum ch_err err =
-        ch_amqp_status(amqp, "connect", amqp_socket_open_noblock(socket, info->host, info->port, &left));
+    enum ch_err err = ch_amqp_status(amqp, "connect", amqp_socket_open_noblock(socket, info->host, info->port, &left));
     if (err)
         return err;
     err = ch_amqp_status(amqp, "connect", amqp_set_handshake_timeout(amqp->conn, &left));
@@ -273,4 +273,19 @@ enum ch_err ch_amqp_tick(struct ch_amqp *amqp)
             return err;
     }
     return CH_ERR_UNAVAILABLE;
+}
+
+enum ch_err ch_amqp_depth(struct ch_amqp *amqp, const char *queue, int64_t *ret_count)
+{
+    const amqp_queue_declare_ok_t *ok;
+
+    if (amqp->is_broken)
+        return CH_ERR_UNAVAILABLE;
+    ok = amqp_queue_declare(amqp->conn, CH_AMQP_CHANNEL, amqp_cstring_bytes(queue), 1, 1, 0, 0, amqp_empty_table);
+    const enum ch_err err = ch_amqp_reply(amqp, "look at a queue", amqp_get_rpc_reply(amqp->conn));
+    if (err)
+        return err;
+    *ret_count = ok->message_count;
+    amqp_maybe_release_buffers(amqp->conn);
+    return CH_OK;
 }

@@ -41,7 +41,8 @@ enum ch_err ch_amqp_subscribe(struct ch_amqp *amqp, const char *queue, const cha
     err = ch_amqp_reply(amqp, "bind queue", amqp_get_rpc_reply(amqp->conn));
     if (err)
         return err;
-    (void)amqp_basic_qos(amqp->conn, CH_AMQP_CHANNEL, 0, (uint16_t)prefetch, 0); // counts for each consumer that follows
+    (void)amqp_basic_qos(amqp->conn, CH_AMQP_CHANNEL, 0, (uint16_t)prefetch,
+                         0); // counts for each consumer that follows
     err = ch_amqp_reply(amqp, "set prefetch", amqp_get_rpc_reply(amqp->conn));
     if (err)
         return err;

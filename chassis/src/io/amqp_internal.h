@@ -18,7 +18,7 @@
 
 struct ch_amqp {
     amqp_connection_state_t conn;
-    bool is_broken; /* nothing but close may follow */
+    bool is_broken;    /* nothing but close may follow */
     uint64_t next_tag; /* of the next message published on the channel */
     const char *queues[CH_AMQP_QUEUES_MAX];
     int queue_count;
@@ -26,7 +26,8 @@ struct ch_amqp {
 
 struct timeval ch_amqp_time_left(int64_t deadline_ns); /* zero when past */
 
-/* Each marks the connection as broken on failure, logs `step` (a literal) with the reason, returns CH_ERR_UNAVAILABLE. */
+/* Each marks the connection as broken on failure, logs `step` (a literal) with the reason, returns CH_ERR_UNAVAILABLE.
+ */
 CH_MUST_CHECK enum ch_err ch_amqp_reply(struct ch_amqp *amqp, const char *step, amqp_rpc_reply_t reply);
 CH_MUST_CHECK enum ch_err ch_amqp_status(struct ch_amqp *amqp, const char *step, int status);
 /* A frame nobody waited for: closes and cancels break the connection, the rest means nothing to us. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Publishes with confirms: up to CH_AMQP_WINDOW messages leave before the first confirm is waited for, because a quorum queue
-// confirms in groups and a window of one would be ten times slower. It must never call a message confirmed that the broker
-// did not acknowledge.
+// Publishes with confirms: up to CH_AMQP_WINDOW messages leave before the first confirm is waited for, because a quorum
+// queue confirms in groups and a window of one would be ten times slower. It must never call a message confirmed that
+// the broker did not acknowledge.
 #include "amqp_internal.h"
 
 #include <assert.h>
