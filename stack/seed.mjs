@@ -16,7 +16,7 @@ import { placeOrders } from './seed/orders.mjs';
 
 const SCALE_MAX = 1000;
 const ORDERS_PER_SCALE = 1000;
-const BOXES_PER_ORDER_MAX = 9; // three lines of three
+const AVAILABLE_MIN = 200; // boxes that the orders under way do not empty
 
 const USAGE = 'usage: ./dev seed [--scale N] | node stack/seed.mjs --check';
 
@@ -40,12 +40,12 @@ async function check() {
 // Boxes of the generated products, as the shop sells them now.
 async function generatedSkus(call) {
   const items = await listAll(call, 'products on sale', '/api/v1/products?limit=100&sort=newest');
-  return items.filter(({ title }) => VARIANT_TITLE.test(title)).flatMap(({ skus }) => skus).filter(({ available }) => available >= BOXES_PER_ORDER_MAX);
+  return items.filter(({ title }) => VARIANT_TITLE.test(title)).flatMap(({ skus }) => skus).filter(({ available }) => available >= AVAILABLE_MIN);
 }
 
 async function seed(scale) {
   const began = performance.now();
-  const stack = findStack();
+  const stack = findStack(scale ? ['fruit-catalog', 'order-manager'] : ['fruit-catalog']);
   const sign = openSigner(stack);
   const call = openCaller(stack.gateway, await sign('operator', operatorOf()));
   const progress = openProgress();

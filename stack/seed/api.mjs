@@ -13,18 +13,20 @@ const DEV = fileURLToPath(new URL('../../dev', import.meta.url));
 const DIRECTORY = JSON.parse(readFileSync(new URL('../accounts.json', import.meta.url), 'utf8'));
 const REQUEST_TIMEOUT_MS = 30_000;
 const TOKEN_TTL_S = 3600;
+const INTERRUPTED = 'interrupted; the next run goes on from here';
 
 // A failure that a person can do something about: shown without a stack trace.
 export class Failure extends Error {}
 
-export function findStack() {
+// needs: the services without which there is no point in beginning.
+export function findStack(needs) {
   let stack;
   try {
     stack = JSON.parse(execFileSync(DEV, ['status', '--json'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }));
   } catch (error) {
     throw new Failure(`./dev status --json does not answer: is the stack up?\n${error.stderr || error.message}`);
   }
-  const stopped = Object.entries(stack.services).filter(([, { pid }]) => pid === null).map(([name]) => name);
+  const stopped = needs.filter((name) => !stack.services[name]?.pid);
   if (stopped.length) throw new Failure(`${stopped.join(', ')} does not run: ./dev up starts it`);
   return stack;
 }
@@ -87,9 +89,14 @@ export function refused(what, method, path, { status, body }) {
   return new Failure(`${what}: ${method} ${path} answered ${status}\n${shown}`);
 }
 
+// After an interruption no request is begun; those under way end and are noted in the journal.
+let isInterrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => (isInterrupted = true));
+
 // Returns call(what, method, path, options): the answer, if its status is among options.want; else the Failure says which item, what answered.
 export function openCaller(gateway, token) {
   return async (what, method, path, { want = [200, 201], ...options } = {}) => {
+    if (isInterrupted) throw new Failure(INTERRUPTED);
     let answer;
     try {
       answer = await request(gateway, method, path, { token, ...options });
@@ -107,6 +114,7 @@ export async function inLanes(items, lanes, work) {
   let failure = null;
   const lane = async () => {
     for (const item of queue) {
+      if (isInterrupted) failure ??= new Failure(INTERRUPTED);
       if (failure) return;
       try {
         await work(item);

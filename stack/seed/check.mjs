@@ -54,6 +54,7 @@ const PRODUCT_RULES = [
 const SKU_RULES = [
   ['its counts come in order', ({ countMin, countMax }) => (countMin === undefined) === (countMax === undefined) && !(countMin > countMax)],
   ['its price is that of fruit', ({ priceKrw, weightG }) => priceKrw / weightG * 1000 >= PER_KG_KRW[0] && priceKrw / weightG * 1000 <= PER_KG_KRW[1]],
+  ['an order of three boxes is allowed', ({ perOrderLimit }) => perOrderLimit >= 3],
   ['its price is in hundreds', ({ priceKrw }) => priceKrw % 100 === 0],
 ];
 const SEED_RULES = [

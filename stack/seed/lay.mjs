@@ -55,15 +55,16 @@ async function setStatus(call, product, laid, status) {
   return (await call(product.body.title, 'PATCH', path, patch(body.version))).body.version;
 }
 
-// The steps after creation, without those that an earlier run has done. The status comes last: nobody sees half a product.
+// The steps after creation, without those that an earlier run has done. Boxes come before the status: nobody sees a product without them.
+// The picture comes after it: a picture raises the product's version, and nobody is told the version of a draft.
 async function fill(call, journal, product) {
   const laid = journal.find(product.key);
   const path = `/api/v1/products/${laid.productId}`;
   const { bytes, type, alt } = product.picture;
   const steps = [
-    ['picture', () => call(product.body.title, 'POST', `${path}/images?alt=${encodeURIComponent(alt)}`, { bytes, type })],
     ...product.skus.map((json, i) => [`sku/${i}`, () => call(`${product.body.title}, box ${i + 1}`, 'POST', `${path}/skus`, { json })]),
     ...product.steps.map((status) => [status, () => setStatus(call, product, laid, status)]),
+    ['picture', () => call(product.body.title, 'POST', `${path}/images?alt=${encodeURIComponent(alt)}`, { bytes, type })],
     ['laid', () => {}],
   ];
   for (const [step, act] of steps) {
