@@ -75,7 +75,7 @@ verb_up() {
 seed_once() {
   local sum
   [[ -e $ROOT/stack/seed.mjs ]] || return 0
-  sum=$(find "$ROOT/stack" -name 'seed*' -type f -print0 | sort -z | xargs -0 cat "$ROOT/stack/accounts.json" | sum_of)
+  sum=$(find "$ROOT/stack/seed.mjs" "$ROOT/stack/seed" -type f -print0 | sort -z | xargs -0 cat "$ROOT/stack/accounts.json" | sum_of)
   if [[ -e $VAR/seeded && $(<"$VAR/seeded") == "$sum" ]]; then
     say seed 'is there'
     return
