@@ -395,12 +395,16 @@ test('news of the end before the middle still makes a whole timeline', async () 
   assert.deepEqual(detail.timeline.map((entry) => entry.status), ['PLACED', 'PREPARING', 'SHIPPING', 'DELIVERED']);
 });
 
-const poison = (id) => ({ 'no JSON': Buffer.from(`{"id":"${id}"`), 'no CloudEvent': Buffer.from(JSON.stringify({ id })), 'data against the contract': orderPlaced(placedData({ recipientRegion: id }), { id }) });
-for (const kind of Object.keys(poison(''))) {
+const POISONS = {
+  'no JSON': (id) => Buffer.from(`{"id":"${id}"`),
+  'no CloudEvent': (id) => Buffer.from(JSON.stringify({ id })),
+  'data against the contract': (id) => orderPlaced(placedData({ recipientRegion: id }), { id }),
+};
+for (const [kind, make] of Object.entries(POISONS)) {
   test(`a poisoned event (${kind}) ends in the dead-letter queue, and those beside it are taken`, async () => {
     const id = uuid7();
     const good = [orderPlaced(placedData()), orderPlaced(placedData())];
-    await publishEvents('order.placed.v1', good[0], poison(id)[kind], good[1]);
+    await publishEvents('order.placed.v1', good[0], make(id), good[1]);
     await until(async () => (await deadLetters()).filter((text) => text.includes(id)).length === 1, { within: 15_000, what: 'the dead letter' });
     for (const event of good) await until(async () => (await inboxRows(event.id)) === 1, { what: 'its neighbours' });
   });

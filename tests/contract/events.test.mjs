@@ -33,8 +33,10 @@ function filesOf(folder, ext) {
 
 function sourceTypes(name) {
   const folder = join(ROOT, 'services', name);
-  const consumed = new Set([...readFileSync(join(folder, 'consumers.c'), 'utf8').matchAll(/\{\s*"[a-z.-]+",\s*"([a-z.-]+\.v[0-9]+)"/g)].map(([, type]) => type));
-  const all = new Set(filesOf(folder, /\.(c|h|sql)$/).flatMap((text) => [...text.replaceAll("'", '"').matchAll(TYPE)].map(([, type]) => type)));
+  const texts = filesOf(folder, /\.(c|h|sql)$/);
+  // A row of the consumers' table: {"delivery-mock.order-placed", "order.placed.v1", ...
+  const consumed = new Set(texts.flatMap((text) => [...text.matchAll(/\{\s*"[a-z.-]+",\s*"([a-z.-]+\.v[0-9]+)"/g)].map(([, type]) => type)));
+  const all = new Set(texts.flatMap((text) => [...text.replaceAll("'", '"').matchAll(TYPE)].map(([, type]) => type)));
   return { consumed, published: new Set([...all].filter((type) => !consumed.has(type))) };
 }
 
@@ -43,10 +45,8 @@ for (const name of SERVICES) {
     assert.deepEqual(sourceTypes(name).published, contractTypes('send')[name]);
   });
 
-  test(`${name} consumes exactly what the contract says`, (t) => {
-    const wanted = contractTypes('receive')[name];
-    if (wanted.size === 0) return t.diagnostic('consumes nothing');
-    assert.deepEqual(sourceTypes(name).consumed, wanted);
+  test(`${name} consumes exactly what the contract says`, () => {
+    assert.deepEqual(sourceTypes(name).consumed, contractTypes('receive')[name]);
   });
 }
 

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import reflection from 'grpc-js-reflection-client';
 
-import { SERVICE_OF, client, closeClients, definitions, grpc, metadata, rpc } from '../lib/grpc.mjs';
+import { SERVICE_OF, asWritten, client, closeClients, definitions, grpc, metadata, rpc } from '../lib/grpc.mjs';
 import { uuid7 } from '../lib/ids.mjs';
 import { SERVICES, service } from '../lib/stack.mjs';
 import { serviceToken } from '../lib/tokens.mjs';
@@ -36,19 +36,19 @@ for (const name of SERVICES) {
 
   test(`${name}: reflection tells the methods of the .proto file`, async () => {
     const methods = await reflect(name).listMethods(full);
-    const told = methods.map(({ path, definition }) => shapeOf(path.split('/').at(-1), definition.requestStream, definition.responseStream, definition.requestType.type.name, definition.responseType.type.name));
+    const told = methods.map(({ name: short, definition }) => shapeOf(short, definition.requestStream, definition.responseStream, definition.requestType.type.name, definition.responseType.type.name));
     assert.deepEqual(told.sort(), protoMethods(full));
   });
 
   test(`${name}: reflection tells every field of every message`, async () => {
-    const descriptor = await reflect(name).getDescriptorBySymbol(full);
-    const told = descriptor.getPackageObject({ longs: Number, enums: String, defaults: true });
-    const method = Object.values(definitions[full])[0];
+    const told = (await reflect(name).getDescriptorBySymbol(full)).getPackageObject({ keepCase: true });
     const toldService = full.split('.').reduce((at, part) => at[part], told);
-    const toldMethod = toldService.service[method.path.split('/')[2]];
-    const fields = (type) => type.field.map((field) => `${field.number} ${field.name} ${field.type} ${field.label}`);
-    assert.deepEqual(fields(toldMethod.requestType.type), fields(method.requestType.type));
-    assert.deepEqual(fields(toldMethod.responseType.type), fields(method.responseType.type));
+    const fields = ({ type }) => type.field.map((field) => `${field.number} ${field.name} ${field.type} ${field.label} ${field.typeName}`);
+    for (const method of Object.values(asWritten[full])) {
+      const toldMethod = toldService.service[method.path.split('/')[2]];
+      assert.deepEqual(fields(toldMethod.requestType), fields(method.requestType));
+      assert.deepEqual(fields(toldMethod.responseType), fields(method.responseType));
+    }
   });
 
   test(`${name}: every method of the .proto file is served`, async () => {

@@ -41,7 +41,7 @@ test('without RabbitMQ', { timeout: 240_000 }, async (t) => {
     });
   }
 
-  await t.test('orders are accepted, and a repeated one is the same', async () => {
+  await t.test('orders are accepted as fast as ever', async () => {
     const known = rssMiB(pidOf('order-manager'));
     for (let round = 0; round < 3; round += 1) {
       const answers = await Promise.all(world.buyers.map((buyer) => timed(() => buyer.order(world.sku))));

@@ -14,14 +14,9 @@ export const PROTO_DIR = join(ROOT, 'contracts/proto');
 export const SERVICE_OF = { 'fruit-catalog': 'catalog.v1.CatalogService', 'order-manager': 'orders.v1.OrderService', 'delivery-mock': 'delivery.v1.DeliveryService' };
 const FILES = ['catalog/v1/catalog.proto', 'orders/v1/orders.proto', 'delivery/v1/delivery.proto', 'grpc/health/v1/health.proto'];
 
-export const definitions = protoLoader.loadSync(FILES, {
-  includeDirs: [PROTO_DIR],
-  keepCase: false,
-  longs: Number,
-  enums: String,
-  defaults: true,
-  oneofs: true,
-});
+const load = (options) => protoLoader.loadSync(FILES, { includeDirs: [PROTO_DIR], ...options });
+export const definitions = load({ longs: Number, enums: String, defaults: true, oneofs: true });
+export const asWritten = load({ keepCase: true }); // field names as in the .proto files
 const packages = grpc.loadPackageDefinition(definitions);
 const OPTIONS = { 'grpc.enable_retries': 0, 'grpc.service_config_disable_resolution': 1 };
 

@@ -18,7 +18,7 @@ export function parseAnswer(bytes, isHead = false) {
   if (bytes.length < end + 4 + length) return null;
   const text = bytes.subarray(end + 4, end + 4 + length).toString('utf8');
   const type = headers.get('content-type') ?? '';
-  return { status, headers, type, text, json: /json/.test(type) ? JSON.parse(text) : undefined, rest: bytes.subarray(end + 4 + length) };
+  return { status, headers, type, text, json: text && /json/.test(type) ? JSON.parse(text) : undefined, rest: bytes.subarray(end + 4 + length) };
 }
 
 export class RawConnection {
