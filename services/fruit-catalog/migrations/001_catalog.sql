@@ -3,9 +3,16 @@
 -- ---- search: every letter of a product is found by one or two letters of it, and by initial consonants --------------------------
 -- Computed here and not in the service, so that what is stored and what is asked go through the same functions, whoever writes.
 
--- Lower case, composed (NFC), without spaces and ASCII punctuation: spacing is loose in Korean, so 햇살농원 finds 햇살 농원.
+-- Lower case, composed (NFC), without ASCII punctuation, one space where there were spaces.
+CREATE FUNCTION catalog.search_plain(value text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT regexp_replace(regexp_replace(lower(normalize(value, NFC)),
+                                         '[\u0001-\u0008\u000E-\u001F\u0021-\u002F\u003A-\u0040\u005B-\u0060\u007B-\u009F\u00B7]', '', 'g'),
+                          '[\s\u00A0\u3000]+', ' ', 'g')
+$$;
+
+-- Without spaces: spacing is loose in Korean, so 햇살농원 finds 햇살 농원.
 CREATE FUNCTION catalog.search_fold(value text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-    SELECT regexp_replace(lower(normalize(value, NFC)), '[\s\u0001-\u002F\u003A-\u0040\u005B-\u0060\u007B-\u00A0\u00B7\u3000]', '', 'g')
+    SELECT replace(catalog.search_plain(value), ' ', '')
 $$;
 
 -- 초성: the first consonant of each syllable; what is no syllable stays. 0xAC00 is 가, and 588 syllables share a first consonant.
@@ -33,26 +40,13 @@ CREATE FUNCTION catalog.search_grams(value text) RETURNS text[] LANGUAGE sql IMM
 $$;
 
 -- What a search asks for: its words, each wholly of initial consonants or wholly without them. Keyboards join some
--- consonants (ㄳ is ㄱ and ㅅ): they are taken apart again.
+-- consonants (ㄳ is ㄱ and ㅅ): they are taken apart again. One expression, so that a search plans it with itself.
 CREATE FUNCTION catalog.search_words(query text) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-    WITH pair (joined, apart) AS (
-        VALUES ('ㄳ', 'ㄱㅅ'), ('ㄵ', 'ㄴㅈ'), ('ㄶ', 'ㄴㅎ'), ('ㄺ', 'ㄹㄱ'), ('ㄻ', 'ㄹㅁ'), ('ㄼ', 'ㄹㅂ'), ('ㄽ', 'ㄹㅅ'), ('ㄾ', 'ㄹㅌ'),
-               ('ㄿ', 'ㄹㅍ'), ('ㅀ', 'ㄹㅎ'), ('ㅄ', 'ㅂㅅ')
-    ), token AS (
-        SELECT catalog.search_fold(raw) AS folded FROM regexp_split_to_table(query, '[\s\u3000]+') AS raw
-    ), letter AS (
-        SELECT folded, at, coalesce(pair.apart, substr(folded, at, 1)) AS text
-        FROM token CROSS JOIN LATERAL generate_series(1, length(folded)) AS at LEFT JOIN pair ON pair.joined = substr(folded, at, 1)
-    ), whole AS (
-        SELECT string_agg(text, '' ORDER BY at) AS text FROM letter GROUP BY folded
-    )
-    SELECT coalesce(array_agg(DISTINCT run[1]), '{}') FROM whole CROSS JOIN LATERAL regexp_matches(text, '[ㄱ-ㅎ]+|[^ㄱ-ㅎ]+', 'g') AS run
-$$;
-
--- The grams that a product must have to hold all the words; the words themselves are checked after the index.
-CREATE FUNCTION catalog.search_word_grams(words text[]) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-    SELECT coalesce(array_agg(DISTINCT substr(word, at, 2)), '{}')
-    FROM unnest(words) AS word, LATERAL generate_series(1, greatest(length(word) - 1, 1)) AS at
+    SELECT array_remove(string_to_array(regexp_replace(regexp_replace(
+        replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(catalog.search_plain(query),
+            'ㄳ', 'ㄱㅅ'), 'ㄵ', 'ㄴㅈ'), 'ㄶ', 'ㄴㅎ'), 'ㄺ', 'ㄹㄱ'), 'ㄻ', 'ㄹㅁ'), 'ㄼ', 'ㄹㅂ'), 'ㄽ', 'ㄹㅅ'), 'ㄾ', 'ㄹㅌ'), 'ㄿ', 'ㄹㅍ'),
+            'ㅀ', 'ㄹㅎ'), 'ㅄ', 'ㅂㅅ'),
+        '([ㄱ-ㅎ])(?=[^ㄱ-ㅎ ])', '\1 ', 'g'), '([^ㄱ-ㅎ ])(?=[ㄱ-ㅎ])', '\1 ', 'g'), ' '), '')
 $$;
 
 -- MM-DD; a season may go over the new year.
@@ -254,5 +248,5 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON catalog.outbox, catalog.inbox TO catalog
 -- migrate:down
 DROP TABLE catalog.inbox, catalog.outbox, catalog.hold_lines, catalog.holds, catalog.stock_ledger, catalog.lots, catalog.skus,
     catalog.product_images, catalog.images, catalog.products, catalog.farm_certificates, catalog.farms;
-DROP FUNCTION catalog.uuid_v7(), catalog.is_in_season(text, text, text), catalog.search_word_grams(text[]), catalog.search_words(text), catalog.search_grams(text),
-    catalog.search_text(text, text, text, text), catalog.search_initials(text), catalog.search_fold(text);
+DROP FUNCTION catalog.uuid_v7(), catalog.is_in_season(text, text, text), catalog.search_words(text), catalog.search_grams(text),
+    catalog.search_text(text, text, text, text), catalog.search_initials(text), catalog.search_fold(text), catalog.search_plain(text);

@@ -48,10 +48,15 @@ SET (from_price_krw, from_grade) = (SELECT s.price_krw, s.grade FROM catalog.sku
 WHERE p.product_id = $1::uuid;
 
 -- name: product_search :read
--- Products on sale that hold all words of $1. Sorts: 0 recommended (in season first), 1 newest, 2 cheapest, 3 dearest; equals newest
+-- Products on sale that hold all words of $1: by the index what has all their pairs of letters, then the words themselves. Sorts: 0 recommended (in season first), 1 newest, 2 cheapest, 3 dearest; equals newest
 -- first. The page begins after sort key $11 and id $12.
-WITH words AS MATERIALIZED (
-    SELECT catalog.search_words($1::text) AS words, catalog.search_word_grams(catalog.search_words($1::text)) AS grams
+WITH asked AS MATERIALIZED (
+    SELECT catalog.search_words($1::text) AS words
+), words AS MATERIALIZED (
+    SELECT words, (SELECT array_agg(DISTINCT substr(word, at, 2))
+                   FROM unnest(words) AS word, LATERAL generate_series(1, greatest(length(word) - 1, 1)) AS at) AS grams,
+           (SELECT array_agg(word) FROM unnest(words) AS word WHERE length(word) > 2) AS long_words
+    FROM asked
 ), hit AS (
     SELECT p.product_id, p.title, p.fruit, p.variety, p.farm_id, p.from_grade, p.from_price_krw,
            catalog.is_in_season(p.season_from, p.season_to, substr($14::text, 6)) AS in_season,
@@ -61,7 +66,7 @@ WITH words AS MATERIALIZED (
                           ELSE 0 END AS sort_key
     FROM words w JOIN catalog.products p ON p.search_grams @> w.grams
     WHERE p.status = 'ON_SALE' AND cardinality(w.words) > 0
-      AND NOT EXISTS (SELECT FROM unnest(w.words) AS word WHERE length(word) > 2 AND strpos(p.search_text, word) = 0)
+      AND (w.long_words IS NULL OR NOT EXISTS (SELECT FROM unnest(w.long_words) AS word WHERE strpos(p.search_text, word) = 0))
       AND ($2::text IS NULL OR p.fruit = normalize($2::text, NFC))
       AND ($3::text IS NULL OR p.farm_id IN (SELECT f.farm_id FROM catalog.farms f
                                              WHERE f.region = normalize($3::text, NFC) OR f.sido = normalize($3::text, NFC)))
