@@ -73,7 +73,6 @@ enum ch_err image_get(struct ch_request *req)
     if (err)
         return err;
     ch_reply_header(req, "Cache-Control", CH_STR("public, max-age=31536000, immutable"));
-    ch_reply_header(req, "X-Content-Type-Options", CH_STR("nosniff"));
     if (has_it)
         return CH_OK;
     req->content_type = ch_arena_strdup(req->ctx.arena, type);

@@ -7,7 +7,7 @@
 
 // One flight at a time keeps first come, first served on this loop; other loops and instances meet at the locks of the
 // SKUs.
-enum { RESERVE_CALLS_MAX = 16, RESERVE_WAITING_MAX = 1024 };
+enum { RESERVE_CALLS_MAX = 64, RESERVE_WAITING_MAX = 1024 };
 
 enum ch_err catalog_start(struct ch_ctx *ctx, void **ret_state)
 {
