@@ -16,6 +16,7 @@
 #define PREFETCH    128
 #define CONNECT_NS  INT64_C(3000000000)
 #define ARENA_BYTES (4 * 1024 * 1024)
+#define PACE_NS     INT64_C(10000000) // between the starts of two batches of a lane, so that a stream of events shares commits
 
 enum lane_phase {
     LANE_IDLE,    // the batch is empty
@@ -28,6 +29,7 @@ struct lane {
     struct ch_inbox_batch batch;
     int64_t generation; // connection that the batch came by
     int64_t resume_ns;
+    int64_t paced_ns; // not before; the first event after a rest goes at once
     struct ch_backoff backoff;
     struct ch_amqp_delivery waiting[PREFETCH]; // ring: [head, head + waiting_count)
     size_t head, waiting_count;
@@ -263,9 +265,16 @@ static enum ch_err fill_batch(struct consumers *consumers, struct lane *lane)
     return CH_OK;
 }
 
+// A full batch gains nothing by waiting.
+static bool is_due(const struct lane *lane)
+{
+    return lane->waiting_count >= CH_BATCH_MAX || lane->paced_ns <= ch_now_ns();
+}
+
 static void post_batch(struct lane *lane)
 {
     lane->phase = LANE_RUNNING;
+    lane->paced_ns = ch_now_ns() + PACE_NS;
     ch_inbox_post(&lane->batch);
 }
 
@@ -279,7 +288,8 @@ static enum ch_err feed_lanes(struct consumers *consumers)
             err = answer_items(consumers, lane, true);
             lane->phase = LANE_IDLE;
         }
-        if (!err && lane->phase == LANE_IDLE && lane->batch.count == 0 && lane->waiting_count > 0)
+        if (!err && lane->phase == LANE_IDLE && lane->batch.count == 0 && lane->waiting_count > 0 &&
+            is_due(lane))
             err = fill_batch(consumers, lane);
         if (err)
             return err;
@@ -293,9 +303,13 @@ static int64_t next_resume(const struct consumers *consumers)
 {
     int64_t next = INT64_MAX;
 
-    for (size_t i = 0; i < consumers->lane_count; i++)
-        if (consumers->lanes[i].phase == LANE_PAUSED && consumers->lanes[i].resume_ns < next)
-            next = consumers->lanes[i].resume_ns;
+    for (size_t i = 0; i < consumers->lane_count; i++) {
+        const struct lane *lane = &consumers->lanes[i];
+        if (lane->phase == LANE_PAUSED && lane->resume_ns < next)
+            next = lane->resume_ns;
+        if (lane->phase == LANE_IDLE && lane->waiting_count > 0 && lane->paced_ns < next)
+            next = lane->paced_ns;
+    }
     return next;
 }
 

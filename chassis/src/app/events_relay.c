@@ -19,6 +19,7 @@
 #define TAKE_MAX        CH_AMQP_WINDOW
 #define BACKLOG_MAX     10000
 #define IDLE_NS         INT64_C(500000000)
+#define PACE_NS         INT64_C(10000000) // between the starts of two rounds, so that a stream of events shares commits
 #define MEASURE_NS      INT64_C(1000000000)
 #define LETTERS_NS      INT64_C(5000000000)
 #define CONNECT_NS      INT64_C(3000000000)
@@ -39,6 +40,7 @@ struct relay {
     struct ch_backoff backoff;
     struct ch_arena *arena; // of a round
     struct ch_buf bodies;
+    int64_t paced_ns; // no round before; the first event after a rest goes at once
     int64_t measured_ns;
     int64_t unsent;
     int64_t letters_ns; // when the dead letters were last counted
@@ -321,7 +323,9 @@ static enum ch_err empty_outbox(struct relay *relay)
     bool has_more = true;
     enum ch_err err = CH_OK;
 
+    (void)ch_signal_wait(relay->stop_fd, relay->paced_ns); // a pause either way
     while (has_more && !err) {
+        relay->paced_ns = ch_now_ns() + PACE_NS;
         err = run_round(relay, &has_more);
         if (!err)
             err = measure_if_due(relay);
