@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of gRPC share: a server on a loop with a thread of its own, whose handlers do what the request says. Everything waits for an
-// event with a bound of 10 s; nothing sleeps but handlers that are told to.
+// What the tests of gRPC share: a server on a loop with a thread of its own, whose handlers do what the request says.
+// Everything waits for an event with a bound of 10 s; nothing sleeps but handlers that are told to.
 #ifndef CH_TEST_GRPC_FIXTURE_H
 #define CH_TEST_GRPC_FIXTURE_H
 
@@ -21,8 +21,8 @@
 
 #define MS(count) ((int64_t)(count)*1000000)
 
-// libevent's change list takes a closed descriptor out of its epoll set in the next turn, when another thread may have its number again. The
-// kernel finds no such entry, and nothing happens; TSan sees a race for the number.
+// libevent's change list takes a closed descriptor out of its epoll set in the next turn, when another thread may have
+// its number again. The kernel finds no such entry, and nothing happens; TSan sees a race for the number.
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
@@ -70,7 +70,8 @@ static inline enum ch_err fx_get_skus(struct ch_call *call, const void *in, void
         err = fx_sleep(&call->ctx, MS(atoi(first + 6)));
     if (strncmp(first, "fail ", 5) == 0) {
         call->ctx.detail = strcmp(first + 5, "stock_short") == 0 ? "부사 3kg: 100%만 남았습니다" : NULL;
-        err = ch_fail(&call->ctx, grpc_code_to_err(ch_str_of(first + 5)), "/lines/0/unitPriceKrw", "range", "0보다 커야 합니다");
+        err = ch_fail(&call->ctx, grpc_code_to_err(ch_str_of(first + 5)), "/lines/0/unitPriceKrw", "range",
+                      "0보다 커야 합니다");
     }
     response->n_skus = request->n_sku_ids;
     response->skus = ch_arena_array(call->ctx.arena, request->n_sku_ids + 1, sizeof(response->skus[0]));

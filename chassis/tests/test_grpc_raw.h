@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client that blocks and says whatever a test wants said, right or wrong: HTTP/2 frames by nghttp2, messages byte by byte.
+// A client that blocks and says whatever a test wants said, right or wrong: HTTP/2 frames by nghttp2, messages byte by
+// byte.
 #ifndef CH_TEST_GRPC_RAW_H
 #define CH_TEST_GRPC_RAW_H
 
@@ -14,7 +15,7 @@ struct raw_stream {
     int32_t id;
     struct ch_str request;
     size_t request_at;
-    bool is_open;   /* more is to follow the request */
+    bool is_open; /* more is to follow the request */
     bool is_closed;
     uint32_t close_code;
     struct ch_buf reply;
@@ -34,8 +35,8 @@ struct raw {
     int pongs;
 };
 
-static inline int raw_on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
-                                const uint8_t *value, size_t value_len, uint8_t flags, void *arg)
+static inline int raw_on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                                size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *arg)
 {
     struct raw_stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     const char *key = (const char *)name, *text = (const char *)value;
@@ -57,7 +58,8 @@ static inline int raw_on_header(nghttp2_session *session, const nghttp2_frame *f
     return 0;
 }
 
-static inline int raw_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t len, void *arg)
+static inline int raw_on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t len,
+                              void *arg)
 {
     struct raw_stream *s = nghttp2_session_get_stream_user_data(session, id);
 
@@ -113,7 +115,8 @@ static inline ssize_t raw_read(nghttp2_session *session, int32_t id, uint8_t *to
 
 static inline int raw_socket(int port)
 {
-    struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in where = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval bound = {.tv_sec = 10};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -206,11 +209,12 @@ struct raw_header {
     const char *name, *value; /* replaces the usual one of that name; value NULL: leaves it out */
 };
 
-static inline struct raw_stream *raw_send(struct raw *raw, const char *path, const struct raw_header *extra, struct ch_str request,
-                                          bool is_open)
+static inline struct raw_stream *raw_send(struct raw *raw, const char *path, const struct raw_header *extra,
+                                          struct ch_str request, bool is_open)
 {
-    struct raw_header all[RAW_HEADERS_MAX] = {{":method", "POST"}, {":scheme", "http"}, {":path", path},
-                                              {":authority", "x"}, {"te", "trailers"},  {"content-type", "application/grpc"}};
+    struct raw_header all[RAW_HEADERS_MAX] = {{":method", "POST"}, {":scheme", "http"},
+                                              {":path", path},     {":authority", "x"},
+                                              {"te", "trailers"},  {"content-type", "application/grpc"}};
     struct raw_stream *s = &raw->streams[raw->count++];
     nghttp2_nv headers[RAW_HEADERS_MAX];
     nghttp2_data_provider provider = {.source.ptr = s, .read_callback = raw_read};
@@ -227,7 +231,8 @@ static inline struct raw_stream *raw_send(struct raw *raw, const char *path, con
     }
     for (size_t i = 0; i < count; i++)
         if (all[i].value)
-            headers[used++] = (nghttp2_nv){(uint8_t *)all[i].name, (uint8_t *)all[i].value, strlen(all[i].name), strlen(all[i].value), 0};
+            headers[used++] = (nghttp2_nv){(uint8_t *)all[i].name, (uint8_t *)all[i].value, strlen(all[i].name),
+                                           strlen(all[i].value), 0};
     *s = (struct raw_stream){.raw = raw, .request = request, .is_open = is_open, .grpc_status = -1};
     ch_buf_init(&s->reply, 64 * 1024 * 1024);
     s->id = nghttp2_submit_request(raw->session, NULL, headers, used, &provider, s);

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gRPC server as a client sees it that may say anything: calls, refusals, limits, streams, drain.
-#include "grpc/health/v1/health.pb-c.h"
-#include "grpc/reflection/v1/reflection.pb-c.h"
+// The gRPC server as a client sees it that may say anything: calls, refusals, limits, drain.
 #include "test_grpc_raw.h"
 
 static const uint8_t *bytes_of(const char *text)
@@ -13,10 +11,11 @@ static const uint8_t *bytes_of(const char *text)
 
 static void test_unary__answers(void **state)
 {
-    static const struct raw_header headers[] = {{"authorization", "Bearer good"},
-                                                {"grpc-timeout", "2S"},
-                                                {"traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
-                                                {0}};
+    static const struct raw_header headers[] = {
+        {"authorization", "Bearer good"},
+        {"grpc-timeout", "2S"},
+        {"traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+        {0}};
     struct raw *raw = raw_open(true);
     struct raw_stream *s = raw_send(raw, GET_SKUS, headers, raw_get_skus("사과"), false);
     Catalog__V1__GetSkusResponse *reply;
@@ -44,8 +43,12 @@ static void test_unary__answers(void **state)
 static void test_unary__refuses(void **state)
 {
     static const char malformed[] = "\0\0\0\0\3\x0a\x05x", compressed[] = "\1\0\0\0\0", huge[] = "\0\x7f\0\0\0";
-    static const char bad_utf8[] = "\0\0\0\0\7\x0a\0\x0a\3\xff\xfe\xfd", two[] = "\0\0\0\0\0\0\0\0\0\0", cut[] = "\0\0\0\0\7abc";
-#define BYTES(literal) {(literal), sizeof(literal) - 1}
+    static const char bad_utf8[] = "\0\0\0\0\7\x0a\0\x0a\3\xff\xfe\xfd", two[] = "\0\0\0\0\0\0\0\0\0\0",
+                      cut[] = "\0\0\0\0\7abc";
+#define BYTES(literal)                                                                                                 \
+    {                                                                                                                  \
+        (literal), sizeof(literal) - 1                                                                                 \
+    }
     static const struct {
         const char *name, *path;
         struct raw_header headers[2];
@@ -53,22 +56,58 @@ static void test_unary__refuses(void **state)
         int http, grpc;
         const char *code;
     } cases[] = {
-        {"unknown method", "/catalog.v1.CatalogService/Nothing", {{0}}, BYTES("\0\0\0\0\0"), 200, CH_GRPC_UNIMPLEMENTED, "not_implemented"},
+        {"unknown method",
+         "/catalog.v1.CatalogService/Nothing",
+         {{0}},
+         BYTES("\0\0\0\0\0"),
+         200,
+         CH_GRPC_UNIMPLEMENTED,
+         "not_implemented"},
         {"no path", "/", {{0}}, BYTES("\0\0\0\0\0"), 200, CH_GRPC_UNIMPLEMENTED, "not_implemented"},
         {"content type", GET_SKUS, {{"content-type", "application/json"}}, BYTES("{}"), 415, -1, ""},
         {"no content type", GET_SKUS, {{"content-type", NULL}}, BYTES("{}"), 415, -1, ""},
         {"method", GET_SKUS, {{":method", "PUT"}}, BYTES("\0\0\0\0\0"), 405, -1, ""},
-        {"compressed", GET_SKUS, {{"grpc-encoding", "gzip"}}, BYTES(compressed), 200, CH_GRPC_UNIMPLEMENTED, "not_implemented"},
+        {"compressed",
+         GET_SKUS,
+         {{"grpc-encoding", "gzip"}},
+         BYTES(compressed),
+         200,
+         CH_GRPC_UNIMPLEMENTED,
+         "not_implemented"},
         {"too large", GET_SKUS, {{0}}, BYTES(huge), 200, CH_GRPC_RESOURCE_EXHAUSTED, "payload_too_large"},
         {"malformed", GET_SKUS, {{0}}, BYTES(malformed), 200, CH_GRPC_INVALID_ARGUMENT, "malformed_request"},
         {"bad UTF-8", GET_SKUS, {{0}}, BYTES(bad_utf8), 200, CH_GRPC_INVALID_ARGUMENT, "invalid_request"},
         {"two messages", GET_SKUS, {{0}}, BYTES(two), 200, CH_GRPC_INVALID_ARGUMENT, "malformed_request"},
         {"half a message", GET_SKUS, {{0}}, BYTES(cut), 200, CH_GRPC_INVALID_ARGUMENT, "malformed_request"},
         {"no message", GET_SKUS, {{0}}, {"", 0}, 200, CH_GRPC_INVALID_ARGUMENT, "malformed_request"},
-        {"bad timeout", GET_SKUS, {{"grpc-timeout", "soon"}}, BYTES("\0\0\0\0\0"), 200, CH_GRPC_INVALID_ARGUMENT, "invalid_request"},
-        {"expired", GET_SKUS, {{"grpc-timeout", "0m"}}, BYTES("\0\0\0\0\0"), 200, CH_GRPC_DEADLINE_EXCEEDED, "deadline_exceeded"},
-        {"expired soon", GET_SKUS, {{"grpc-timeout", "1n"}}, BYTES("\0\0\0\0\0"), 200, CH_GRPC_DEADLINE_EXCEEDED, "deadline_exceeded"},
-        {"bad token", GET_SKUS, {{"authorization", "Bearer bad"}}, BYTES("\0\0\0\0\0"), 200, CH_GRPC_UNAUTHENTICATED, "unauthenticated"},
+        {"bad timeout",
+         GET_SKUS,
+         {{"grpc-timeout", "soon"}},
+         BYTES("\0\0\0\0\0"),
+         200,
+         CH_GRPC_INVALID_ARGUMENT,
+         "invalid_request"},
+        {"expired",
+         GET_SKUS,
+         {{"grpc-timeout", "0m"}},
+         BYTES("\0\0\0\0\0"),
+         200,
+         CH_GRPC_DEADLINE_EXCEEDED,
+         "deadline_exceeded"},
+        {"expired soon",
+         GET_SKUS,
+         {{"grpc-timeout", "1n"}},
+         BYTES("\0\0\0\0\0"),
+         200,
+         CH_GRPC_DEADLINE_EXCEEDED,
+         "deadline_exceeded"},
+        {"bad token",
+         GET_SKUS,
+         {{"authorization", "Bearer bad"}},
+         BYTES("\0\0\0\0\0"),
+         200,
+         CH_GRPC_UNAUTHENTICATED,
+         "unauthenticated"},
     };
     struct raw *raw = raw_open(true);
 
@@ -92,7 +131,8 @@ static void test_unary__refuses(void **state)
 static void test_unary__names_the_field_that_is_no_utf8(void **state)
 {
     struct raw *raw = raw_open(true);
-    struct raw_stream *s = raw_send(raw, GET_SKUS, NULL, (struct ch_str){"\0\0\0\0\7\x0a\0\x0a\3\xff\xfe\xfd", 12}, false);
+    struct raw_stream *s =
+        raw_send(raw, GET_SKUS, NULL, (struct ch_str){"\0\0\0\0\7\x0a\0\x0a\3\xff\xfe\xfd", 12}, false);
     struct ch_buf text;
 
     (void)state;
@@ -225,212 +265,6 @@ static void test_unary__a_lost_connection_resumes_its_handlers(void **state)
     fx_wait_idle();
 }
 
-// ---- streams ----
-
-static int read_events(const struct raw_stream *s)
-{
-    Delivery__V1__WatchDeliveryResponse *event;
-    size_t at = 0;
-    int count = 0;
-
-    while ((event = (Delivery__V1__WatchDeliveryResponse *)raw_next(s, &delivery__v1__watch_delivery_response__descriptor, &at))) {
-        assert_int_equal(event->event->sequence, ++count);
-        protobuf_c_message_free_unpacked(&event->base, NULL);
-    }
-    return count;
-}
-
-// The reader opens its windows by small steps: the handler must park, nothing may be lost, and other calls go on meanwhile.
-static void test_stream__waits_for_a_slow_reader(void **state)
-{
-    struct raw *raw = raw_open(false);
-    struct raw_stream *s = raw_send(raw, WATCH, NULL, raw_watch("x", 10000), false), *other;
-
-    (void)state;
-    while (s->reply.len < 65535) // the whole first window
-        assert_true(raw_turn(raw));
-    assert_int_equal(fx.ended, 0);
-    assert_int_equal(nghttp2_session_consume_connection(raw->session, 65535), 0);
-    other = raw_send(raw, GET_SKUS, NULL, raw_get_skus("a"), false);
-    raw_wait(raw, other);
-    assert_int_equal(other->grpc_status, 0);
-    assert_int_equal(fx.ended, 1);
-    assert_int_equal(nghttp2_session_consume_stream(raw->session, s->id, 65535), 0);
-    for (size_t seen = s->reply.len; !s->is_closed && raw_turn(raw); seen = s->reply.len)
-        assert_int_equal(nghttp2_session_consume(raw->session, s->id, s->reply.len - seen), 0);
-    assert_int_equal(s->grpc_status, 0);
-    assert_int_equal(read_events(s), 10000);
-    raw_close(raw);
-}
-
-static void test_stream__may_be_empty(void **state)
-{
-    struct raw *raw = raw_open(true);
-    struct raw_stream *s = raw_send(raw, WATCH, NULL, raw_watch("x", 0), false);
-
-    (void)state;
-    raw_wait(raw, s);
-    assert_int_equal(s->grpc_status, 0);
-    assert_int_equal(s->reply.len, 0);
-    raw_close(raw);
-}
-
-static void test_stream__deadline_ends_it_after_its_messages(void **state)
-{
-    static const struct raw_header headers[] = {{"grpc-timeout", "100m"}, {0}};
-    struct raw *raw = raw_open(true);
-    struct raw_stream *s = raw_send(raw, WATCH, headers, raw_watch("wait", 3), false);
-
-    (void)state;
-    raw_wait(raw, s);
-    assert_int_equal(s->grpc_status, CH_GRPC_DEADLINE_EXCEEDED);
-    assert_int_equal(read_events(s), 3);
-    raw_close(raw);
-}
-
-// ---- health, reflection ----
-
-static struct ch_str pack_check(const char *service)
-{
-    Grpc__Health__V1__HealthCheckRequest request = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
-
-    request.service = (char *)service;
-    return raw_pack(&request.base);
-}
-
-static int status_of(const struct raw_stream *s, size_t *at)
-{
-    Grpc__Health__V1__HealthCheckResponse *reply =
-        (Grpc__Health__V1__HealthCheckResponse *)raw_next(s, &grpc__health__v1__health_check_response__descriptor, at);
-    int status = reply ? (int)reply->status : -1;
-
-    if (reply)
-        protobuf_c_message_free_unpacked(&reply->base, NULL);
-    return status;
-}
-
-static void set_serving(void *arg)
-{
-    ch_grpc_server_set_serving(fx.server, *(bool *)arg);
-}
-
-static void test_health__checks(void **state)
-{
-    static const struct {
-        const char *service;
-        int grpc, status;
-    } cases[] = {{"", 0, 1},
-                 {"catalog.v1.CatalogService", 0, 1},
-                 {"grpc.health.v1.Health", 0, 1},
-                 {"catalog.v1", CH_GRPC_NOT_FOUND, -1},
-                 {"no.Such", CH_GRPC_NOT_FOUND, -1}};
-    struct raw *raw = raw_open(true);
-
-    (void)state;
-    FOR_EACH(it, cases)
-    {
-        struct raw_stream *s = raw_send(raw, "/grpc.health.v1.Health/Check", NULL, pack_check(it->service), false);
-        size_t at = 0;
-
-        raw_wait(raw, s);
-        CHECK(it->service, s->grpc_status == it->grpc);
-        CHECK(it->service, status_of(s, &at) == it->status);
-    }
-    assert_int_equal(fx.before, 0);
-    raw_close(raw);
-}
-
-static void test_health__watch_tells_each_change(void **state)
-{
-    struct raw *raw = raw_open(true);
-    struct raw_stream *s = raw_send(raw, "/grpc.health.v1.Health/Watch", NULL, pack_check(""), false);
-    struct raw_stream *unknown = raw_send(raw, "/grpc.health.v1.Health/Watch", NULL, pack_check("no.Such"), false);
-    static const int want[] = {1, 2, 1};
-    size_t at = 0, unknown_at = 0;
-
-    (void)state;
-    for (int i = 0; i < 3; i++) {
-        int status;
-
-        while ((status = status_of(s, &at)) < 0)
-            assert_true(raw_turn(raw));
-        assert_int_equal(status, want[i]);
-        fx_on_loop(set_serving, &(bool){i == 1});
-    }
-    assert_int_equal(status_of(unknown, &unknown_at), 3);
-    raw_close(raw);
-    fx_wait_idle();
-}
-
-static struct ch_str pack_question(int kind, const char *text)
-{
-    Grpc__Reflection__V1__ServerReflectionRequest request = GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__INIT;
-
-    request.message_request_case = (Grpc__Reflection__V1__ServerReflectionRequest__MessageRequestCase)kind;
-    request.list_services = (char *)text; // all strings of the oneof lie in the same place
-    return raw_pack(&request.base);
-}
-
-static Grpc__Reflection__V1__ServerReflectionResponse *ask(struct raw *raw, struct raw_stream *s, size_t *at, int kind, const char *text)
-{
-    Grpc__Reflection__V1__ServerReflectionResponse *reply;
-
-    s->request = pack_question(kind, text);
-    s->request_at = 0;
-    (void)nghttp2_session_resume_data(raw->session, s->id);
-    while (!(reply = (Grpc__Reflection__V1__ServerReflectionResponse *)raw_next(
-                 s, &grpc__reflection__v1__server_reflection_response__descriptor, at)))
-        assert_true(raw_turn(raw));
-    assert_int_equal(reply->original_request->message_request_case, kind);
-    return reply;
-}
-
-static void test_reflection__answers_in_order(void **state)
-{
-    static const char *const paths[] = {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-                                        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"};
-    static const struct {
-        int kind;
-        const char *text;
-        int answer; // 4 files, 5 numbers, 6 services, 7 error
-    } cases[] = {
-        {7, "", 6},
-        {4, "catalog.v1.CatalogService", 4},
-        {4, "catalog.v1.CatalogService.Reserve", 4},
-        {4, "grpc.health.v1.HealthCheckResponse.ServingStatus", 4},
-        {3, "delivery/v1/delivery.proto", 4},
-        {3, "no/such.proto", 7},
-        {4, "no.Such", 7},
-        {6, "catalog.v1.SkuSnapshot", 5},
-        {6, "no.Such", 7},
-    };
-    struct raw *raw = raw_open(true);
-
-    (void)state;
-    FOR_EACH(path, paths)
-    {
-        struct raw_stream *s = raw_send(raw, *path, NULL, (struct ch_str){0}, true);
-        size_t at = 0;
-
-        FOR_EACH(it, cases)
-        {
-            Grpc__Reflection__V1__ServerReflectionResponse *reply = ask(raw, s, &at, it->kind, it->text);
-
-            CHECK(it->text, (int)reply->message_response_case == it->answer);
-            if (it->answer == 6)
-                assert_int_equal(reply->list_services_response->n_service, 5);
-            if (it->answer == 4)
-                assert_true(reply->file_descriptor_response->file_descriptor_proto[0].len > 100);
-            protobuf_c_message_free_unpacked(&reply->base, NULL);
-        }
-        s->is_open = false;
-        (void)nghttp2_session_resume_data(raw->session, s->id);
-        raw_wait(raw, s);
-        assert_int_equal(s->grpc_status, 0);
-    }
-    raw_close(raw);
-}
-
 // ---- limits ----
 
 static void test_limits__headers_past_the_limit_are_refused(void **state)
@@ -480,7 +314,7 @@ static void test_limits__rapid_resets_end_the_connection(void **state)
     for (int i = 0; i < 6000 && !raw->is_ended; i++) {
         raw->count = 0;
         ch_buf_release(&s->reply);
-        s = raw_send(raw, GET_SKUS, NULL, raw_get_skus("sleep 1000"), false);
+        s = raw_send(raw, GET_SKUS, NULL, raw_get_skus("a"), true); // a fiber each would take minutes under TSan
         raw_flush(raw);
         assert_int_equal(nghttp2_submit_rst_stream(raw->session, 0, s->id, NGHTTP2_CANCEL), 0);
         raw_flush(raw);
@@ -573,12 +407,6 @@ int main(void)
         SERVER_TEST(test_unary__deadline_ends_the_handlers_wait),
         SERVER_TEST(test_unary__cancel_resumes_the_handler),
         SERVER_TEST(test_unary__a_lost_connection_resumes_its_handlers),
-        SERVER_TEST(test_stream__waits_for_a_slow_reader),
-        SERVER_TEST(test_stream__may_be_empty),
-        SERVER_TEST(test_stream__deadline_ends_it_after_its_messages),
-        SERVER_TEST(test_health__checks),
-        SERVER_TEST(test_health__watch_tells_each_change),
-        SERVER_TEST(test_reflection__answers_in_order),
         SERVER_TEST(test_limits__headers_past_the_limit_are_refused),
         SERVER_TEST(test_limits__a_ping_flood_ends_the_connection),
         SERVER_TEST(test_limits__rapid_resets_end_the_connection),

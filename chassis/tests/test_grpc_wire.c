@@ -64,11 +64,7 @@ static void test_timeout__is_written_with_at_most_eight_digits(void **state)
         int64_t ns;
         const char *want;
     } cases[] = {
-        {1, "1u"},
-        {1500000, "1500u"},
-        {99999999000, "99999999u"},
-        {100000000000, "100000m"},
-        {INT64_MAX, "3600000m"},
+        {1, "1u"},  {1500000, "1500u"}, {99999999000, "99999999u"}, {100000000000, "100000m"}, {INT64_MAX, "3600000m"},
         {-5, "1u"},
     };
 
@@ -149,9 +145,12 @@ static void test_unpack__names_the_faulty_field(void **state)
         {"empty", "", 0, CH_OK, NULL},
         {"good", "\x0a\x0a\x0a\x01o\x1a\x05\x0a\x03sku", 12, CH_OK, NULL},
         {"unknown field", "\x0a\x05\x0a\x01o\x78\x01", 7, CH_OK, NULL},
-        {"bad UTF-8 below the second order", "\x0a\x00\x0a\x0a\x1a\x00\x1a\x06\x10\x01\x0a\x02\xc3\x28", 14, CH_ERR_INVALID, "/orders/1/lines/1/sku_id"},
-        {"NUL", "\x0a\x05\x12\x03"
-                "a\0b", 7, CH_ERR_INVALID, "/orders/0/buyer_id"},
+        {"bad UTF-8 below the second order", "\x0a\x00\x0a\x0a\x1a\x00\x1a\x06\x10\x01\x0a\x02\xc3\x28", 14,
+         CH_ERR_INVALID, "/orders/1/lines/1/sku_id"},
+        {"NUL",
+         "\x0a\x05\x12\x03"
+         "a\0b",
+         7, CH_ERR_INVALID, "/orders/0/buyer_id"},
         {"surrogate", "\x0a\x05\x12\x03\xed\xa0\x80", 7, CH_ERR_INVALID, "/orders/0/buyer_id"},
         {"cut", "\x0a\x05\x0a", 3, CH_ERR_BAD_SYNTAX, NULL},
         {"cut inside", "\x0a\x02\x0a\x05", 4, CH_ERR_BAD_SYNTAX, NULL},
@@ -167,7 +166,8 @@ static void test_unpack__names_the_faulty_field(void **state)
         enum ch_err err;
 
         assert_int_equal(teardown(state) + setup(state), 0);
-        err = grpc_unpack(&ctx, &catalog__v1__reserve_request__descriptor, (const uint8_t *)it->bytes, it->len, &message);
+        err =
+            grpc_unpack(&ctx, &catalog__v1__reserve_request__descriptor, (const uint8_t *)it->bytes, it->len, &message);
         CHECK(it->name, err == it->want);
         CHECK(it->name, (message != NULL) == (it->want == CH_OK));
         CHECK(it->name, (ctx.faults.first != NULL) == (it->pointer != NULL));
@@ -185,7 +185,8 @@ static void test_unpack__stops_at_the_arenas_limit(void **state)
     (void)state;
     for (int i = 0; i < LEN; i += 2) // 100,000 empty orders: 2 bytes each, some 100 in memory
         bytes[i] = 0x0a;
-    assert_int_equal(grpc_unpack(&ctx, &catalog__v1__reserve_request__descriptor, bytes, LEN, &message), CH_ERR_TOO_LARGE);
+    assert_int_equal(grpc_unpack(&ctx, &catalog__v1__reserve_request__descriptor, bytes, LEN, &message),
+                     CH_ERR_TOO_LARGE);
     free(bytes);
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * @file resolve.h
- * @brief Host names to addresses without blocking a loop: libevent's evdns with resolv.conf, search domains and /etc/hosts.
+ * @brief Host names to addresses without blocking a loop: libevent's evdns with resolv.conf, search domains and
+ * /etc/hosts.
  *
- * A resolver belongs to one loop and does one lookup at a time. It reads resolv.conf and hosts anew for each lookup, so that a changed
- * file needs no restart.
+ * A resolver belongs to one loop and does one lookup at a time. It reads resolv.conf and hosts anew for each lookup, so
+ * that a changed file needs no restart.
  */
 #ifndef CH_RESOLVE_H
 #define CH_RESOLVE_H
@@ -27,18 +28,21 @@ struct ch_addresses {
     size_t count;
 };
 
-/** "host:port", "[::1]:port". The host goes to `ret_host` without brackets. CH_ERR_INVALID: no port, port 0 or past 65535, host empty or too long. */
+/** "host:port", "[::1]:port". The host goes to `ret_host` without brackets. CH_ERR_INVALID: no port, port 0 or past
+ * 65535, host empty or too long. */
 CH_MUST_CHECK enum ch_err ch_address_split(struct ch_str text, char ret_host[256], int *ret_port);
 /** A numeric address needs no lookup: false when it is none. */
 bool ch_address_of_number(const char *host, int port, struct ch_address *ret_address);
 
 struct ch_resolver;
-/** Called on the loop, outside a fiber, never from inside ch_resolve_start. CH_ERR_UNAVAILABLE: unknown name or no answer. */
+/** Called on the loop, outside a fiber, never from inside ch_resolve_start. CH_ERR_UNAVAILABLE: unknown name or no
+ * answer. */
 typedef void ch_resolve_fn(void *arg, enum ch_err err, const struct ch_addresses *addresses);
 
 struct ch_resolver *ch_resolver_new(struct ch_loop *loop); /**< NULL when memory is short */
 void ch_resolver_free(struct ch_resolver *resolver);       /**< a lookup in progress is forgotten: `fn` is not called */
-/** Starts a lookup; one that was in progress is forgotten. Libevent's own timeouts bound it (5 s, 3 attempts, each server). */
+/** Starts a lookup; one that was in progress is forgotten. Libevent's own timeouts bound it (5 s, 3 attempts, each
+ * server). */
 void ch_resolve_start(struct ch_resolver *resolver, const char *host, int port, ch_resolve_fn *fn, void *arg);
 
 /** On a fiber: looks up and parks until the answer. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One call on its fiber: deadline, `before`, unpack, handler, pack, `after`; and the reply as nghttp2 takes it: headers, messages, trailers.
-// A reply is submitted once and its trailers come from one place. Must never touch the connection of a stream that is closed.
+// One call on its fiber: deadline, `before`, unpack, handler, pack, `after`; and the reply as nghttp2 takes it:
+// headers, messages, trailers. A reply is submitted once and its trailers come from one place. Must never touch the
+// connection of a stream that is closed.
 #include "grpc_server.h"
 
 #define BUF_KEEP (64 * 1024) // larger ones are not kept for the next call
@@ -83,7 +84,8 @@ static void submit_headers(struct ch_grpc_stream *stream)
 
 static void submit_trailers_only(struct ch_grpc_stream *stream)
 {
-    nghttp2_nv headers[3 + GRPC_TRAILERS_MAX] = {GRPC_NV(":status", "200"), GRPC_NV("content-type", "application/grpc")};
+    nghttp2_nv headers[3 + GRPC_TRAILERS_MAX] = {GRPC_NV(":status", "200"),
+                                                 GRPC_NV("content-type", "application/grpc")};
     size_t count = 2;
 
     if (stream->result == CH_ERR_UNIMPLEMENTED)
@@ -197,7 +199,8 @@ static enum ch_err unpack_next(struct ch_grpc_stream *stream, ProtobufCMessage *
 
     if (!bytes.data)
         return CH_OK;
-    err = grpc_unpack(&stream->call.ctx, stream->method->rpc->input, (const uint8_t *)bytes.data, bytes.len, ret_message);
+    err =
+        grpc_unpack(&stream->call.ctx, stream->method->rpc->input, (const uint8_t *)bytes.data, bytes.len, ret_message);
     drop_input(stream);
     return err;
 }
@@ -254,6 +257,8 @@ static enum ch_err run_call(struct ch_grpc_stream *stream)
 
     if (ch_now_ns() >= stream->call.ctx.deadline_ns)
         return CH_ERR_DEADLINE;
+    if (stream->server->is_draining && grpc_call_is_streaming(stream))
+        return CH_ERR_UNAVAILABLE; // the drain would have cancelled it
     if (stream->method->is_builtin)
         return handle(stream);
     if (options->before)

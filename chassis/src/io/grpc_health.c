@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// grpc.health.v1.Health: what kubelet, gateways and gRPC clients ask before they send calls. Needs no token and no database, so that it
-// answers when nothing else does. It must never say SERVING while the server drains.
+// grpc.health.v1.Health: what kubelet, gateways and gRPC clients ask before they send calls. Needs no token and no
+// database, so that it answers when nothing else does. It must never say SERVING while the server drains.
 #include "grpc_server.h"
 
 #include "grpc/health/v1/health.pb-c.h"

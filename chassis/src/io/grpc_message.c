@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Protobuf messages from outside: checked on their bytes first, then unpacked into the request's arena. protobuf-c alone would cut a string
-// at a NUL and pass bad UTF-8 on to PostgreSQL, which refuses it late; here the field is named to the caller.
-// Must never recurse deeper than GRPC_DEPTH_MAX nor hold more than the arena's limit, whatever the bytes say.
+// Protobuf messages from outside: checked on their bytes first, then unpacked into the request's arena. protobuf-c
+// alone would cut a string at a NUL and pass bad UTF-8 on to PostgreSQL, which refuses it late; here the field is named
+// to the caller. Must never recurse deeper than GRPC_DEPTH_MAX nor hold more than the arena's limit, whatever the bytes
+// say.
 #include "grpc_wire.h"
 
 #define GRPC_DEPTH_MAX 32

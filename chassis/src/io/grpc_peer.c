@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The connection to one peer: made at once, kept alive, remade. What follows from each way in which it can fail stands here and nowhere else:
+// The connection to one peer: made at once, kept alive, remade. What follows from each way in which it can fail stands
+// here and nowhere else:
 //   never came up        next address, then backoff; known down
 //   lost or GOAWAY       another at once if it had been good for a while, else backoff
 //   silent               PING, then lost
@@ -12,13 +13,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MS_NS           1000000ll
-#define CONNECT_NS      (1000 * MS_NS)
-#define PING_AFTER_NS   (10000 * MS_NS)
-#define PING_WAIT_NS    (2000 * MS_NS)
-#define BACKOFF_MIN_NS  (50 * MS_NS)
-#define BACKOFF_MAX_NS  (1000 * MS_NS)
-#define GOOD_AFTER_NS   (1000 * MS_NS) // so long up: the next loss is not a loop
+#define MS_NS          1000000ll
+#define CONNECT_NS     (1000 * MS_NS)
+#define PING_AFTER_NS  (10000 * MS_NS)
+#define PING_WAIT_NS   (2000 * MS_NS)
+#define BACKOFF_MIN_NS (50 * MS_NS)
+#define BACKOFF_MAX_NS (1000 * MS_NS)
+#define GOOD_AFTER_NS  (1000 * MS_NS) // so long up: the next loss is not a loop
 
 static const struct ch_metric up_metric = {
     .name = "rpc_client_connections",
@@ -155,7 +156,8 @@ void peer_conn_retire(struct peer_conn *conn)
     if (conn->next)
         conn->next->prev = &conn->next;
     peer->retired = conn;
-    (void)nghttp2_submit_goaway(conn->h2.session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0); // else it ends by the peer
+    (void)nghttp2_submit_goaway(conn->h2.session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL,
+                                0); // else it ends by the peer
     h2_conn_flush_later(&conn->h2);
     replace(peer, conn, "retired by peer");
 }

@@ -63,7 +63,8 @@ struct peer_conn {
     bool is_retired;
 };
 
-/** Lies on the stack of the fiber that calls; nghttp2 has its address until `is_closed` or until the fiber takes it back. */
+/** Lies on the stack of the fiber that calls; nghttp2 has its address until `is_closed` or until the fiber takes it
+ * back. */
 struct peer_call {
     struct ch_wait wait;
     struct ch_ctx *ctx;
@@ -80,10 +81,10 @@ struct peer_call {
     struct grpc_status status;
     int http_status;
     int32_t id;
-    enum ch_err err;  /**< found on this side */
-    bool is_grpc;     /**< content-type of the reply */
+    enum ch_err err; /**< found on this side */
+    bool is_grpc;    /**< content-type of the reply */
     bool is_closed;
-    bool is_refused;  /**< the peer did not look at it: it may be sent again */
+    bool is_refused; /**< the peer did not look at it: it may be sent again */
 };
 
 /* ---- grpc_peer.c ---- */

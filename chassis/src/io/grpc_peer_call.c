@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A unary call as its caller sees it: one function that parks. Around it: span, metric, deadline, the token, one more attempt when the peer did
-// not look at the first. Inside: nghttp2's callbacks, which write into the waiting fiber's `struct peer_call`.
-// It must never repeat a call that the peer may have begun, nor leave its address with nghttp2 after it returned.
+// A unary call as its caller sees it: one function that parks. Around it: span, metric, deadline, the token, one more
+// attempt when the peer did not look at the first. Inside: nghttp2's callbacks, which write into the waiting fiber's
+// `struct peer_call`. It must never repeat a call that the peer may have begun, nor leave its address with nghttp2
+// after it returned.
 #include "grpc_peer.h"
 
 #include <stdio.h>
@@ -53,7 +54,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     else if (ch_str_is(name, "content-type"))
         call->is_grpc = grpc_is_content_type(value);
     else if (ch_str_is(name, "grpc-status"))
-        call->status.status = ch_str_to_int64(value, &number) || number < 0 || number > 16 ? CH_GRPC_UNKNOWN : (int)number;
+        call->status.status =
+            ch_str_to_int64(value, &number) || number < 0 || number > 16 ? CH_GRPC_UNKNOWN : (int)number;
     else if (ch_str_is(name, "gwasuwon-code"))
         call->status.ours = grpc_code_to_err(value);
     else if (ch_str_is(name, "grpc-message"))
@@ -83,7 +85,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 
     (void)flags;
     (void)arg;
-    if (!call || call->err)
+    if (!call || call->err || call->http_status != 200) // then the body is no gRPC
         return 0;
     for (; len > 0 && call->prefix_len < GRPC_PREFIX; data++, len--)
         call->prefix[call->prefix_len++] = *data;
@@ -250,8 +252,9 @@ static void take_back(struct peer_call *call, int64_t since_ns)
 {
     struct peer_conn *conn = call->conn;
 
-    (void)nghttp2_session_set_stream_user_data(conn->h2.session, call->id, NULL);                               // is there
-    (void)nghttp2_submit_rst_stream(conn->h2.session, NGHTTP2_FLAG_NONE, call->id, NGHTTP2_CANCEL); // it answers in vain
+    (void)nghttp2_session_set_stream_user_data(conn->h2.session, call->id, NULL); // is there
+    (void)nghttp2_submit_rst_stream(conn->h2.session, NGHTTP2_FLAG_NONE, call->id,
+                                    NGHTTP2_CANCEL); // it answers in vain
     h2_conn_flush_later(&conn->h2);
     unlink_call(call);
     peer_conn_probe(conn, since_ns);
@@ -266,8 +269,9 @@ static enum ch_err err_of_http(int status)
         int http;
         enum ch_err err;
     } table[] = {
-        {400, CH_ERR_INTERNAL},         {401, CH_ERR_UNAUTHENTICATED}, {403, CH_ERR_FORBIDDEN},   {404, CH_ERR_UNIMPLEMENTED},
-        {429, CH_ERR_UNAVAILABLE},      {502, CH_ERR_UNAVAILABLE},     {503, CH_ERR_UNAVAILABLE}, {504, CH_ERR_UNAVAILABLE},
+        {400, CH_ERR_INTERNAL},      {401, CH_ERR_UNAUTHENTICATED}, {403, CH_ERR_FORBIDDEN},
+        {404, CH_ERR_UNIMPLEMENTED}, {429, CH_ERR_UNAVAILABLE},     {502, CH_ERR_UNAVAILABLE},
+        {503, CH_ERR_UNAVAILABLE},   {504, CH_ERR_UNAVAILABLE},
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
@@ -387,8 +391,8 @@ static void observe(struct ch_peer *peer, const struct ch_rpc *rpc, enum ch_err 
         *series = (struct peer_series){.rpc = rpc};
     }
     if (!series->by_err[err])
-        series->by_err[err] =
-            ch_series_get(&duration_metric, (const char *const[]){peer->name, rpc->path + 1, ch_err_row(err)->code, NULL});
+        series->by_err[err] = ch_series_get(
+            &duration_metric, (const char *const[]){peer->name, rpc->path + 1, ch_err_row(err)->code, NULL});
     ch_observe_ns(series->by_err[err], duration_ns);
 }
 
@@ -408,8 +412,8 @@ static enum ch_err pack_request(struct ch_arena *arena, const ProtobufCMessage *
     return CH_OK;
 }
 
-enum ch_err ch_peer_call_wait(struct ch_peer *peer, struct ch_ctx *ctx, const struct ch_rpc *rpc, const ProtobufCMessage *request,
-                              int64_t deadline_ns, void **ret_reply)
+enum ch_err ch_peer_call_wait(struct ch_peer *peer, struct ch_ctx *ctx, const struct ch_rpc *rpc,
+                              const ProtobufCMessage *request, int64_t deadline_ns, void **ret_reply)
 {
     int64_t start_ns = ch_now_ns();
     const char *step = ctx->step;

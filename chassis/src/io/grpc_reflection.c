@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Server reflection, v1 and v1alpha (github.com/grpc/grpc, doc/server-reflection.md): tells grpcurl and the like what this server serves, from
-// the descriptors embedded at build time. The two versions are equal on the wire, so one set of messages serves both. The schema is
-// public: no token is asked. It must never list a service that this server does not have.
+// Server reflection, v1 and v1alpha (github.com/grpc/grpc, doc/server-reflection.md): tells grpcurl and the like what
+// this server serves, from the descriptors embedded at build time. The two versions are equal on the wire, so one set
+// of messages serves both. The schema is public: no token is asked. It must never list a service that this server does
+// not have.
 #include "grpc_server.h"
 
 #include "grpc/reflection/v1/reflection.pb-c.h"
@@ -117,7 +118,8 @@ static enum ch_err answer_services(struct ch_call *call, reflection_response *re
     const struct ch_grpc_server *server = call->stream->server;
     struct ch_arena *arena = call->ctx.arena;
     Grpc__Reflection__V1__ListServiceResponse *answer = ch_arena_alloc(arena, sizeof(*answer));
-    Grpc__Reflection__V1__ServiceResponse **services = ch_arena_array(arena, server->method_count, sizeof(struct service *));
+    Grpc__Reflection__V1__ServiceResponse **services =
+        ch_arena_array(arena, server->method_count, sizeof(struct service *));
     size_t count = 0;
 
     for (size_t i = 0; services && i < server->method_count; i++) {

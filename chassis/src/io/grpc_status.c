@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a failure travels over gRPC and comes back as the same `enum ch_err`: status and sentence for everybody, google.rpc details for tools,
-// the public code for our own client. Messages of google.rpc are encoded by hand: four small ones do not justify their schema.
-// Must never send more than a peer's usual limit of 8 KiB for trailers, nor anything but the row, the detail and the named faults.
+// How a failure travels over gRPC and comes back as the same `enum ch_err`: status and sentence for everybody,
+// google.rpc details for tools, the public code for our own client. Messages of google.rpc are encoded by hand: four
+// small ones do not justify their schema. Must never send more than a peer's usual limit of 8 KiB for trailers, nor
+// anything but the row, the detail and the named faults.
 #include "grpc_wire.h"
 
 #include <stdio.h>
 
-#define MESSAGE_MAX 512  // bytes before escaping; escapes triple
-#define DETAILS_MAX 3072 // before base64
+#define MESSAGE_MAX  512  // bytes before escaping; escapes triple
+#define DETAILS_MAX  3072 // before base64
 #define ERROR_DOMAIN "gwasuwon.example"
 
 #define TYPE_BAD_REQUEST "type.googleapis.com/google.rpc.BadRequest"
@@ -90,7 +91,8 @@ static void put_detail(struct ch_buf *out, const char *type, struct ch_str value
     ch_buf_release(&any);
 }
 
-static void put_status(struct ch_buf *out, const struct ch_ctx *ctx, const struct ch_err_row *row, struct ch_str message)
+static void put_status(struct ch_buf *out, const struct ch_ctx *ctx, const struct ch_err_row *row,
+                       struct ch_str message)
 {
     struct ch_buf inner;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// nghttp2's callbacks on the server: headers into metadata, data into a message, limits as the bytes come. What is refused is refused here,
-// before it costs memory; what is complete gets a fiber. These functions run inside nghttp2 and must never free a session, wait or call a
-// handler.
+// nghttp2's callbacks on the server: headers into metadata, data into a message, limits as the bytes come. What is
+// refused is refused here, before it costs memory; what is complete gets a fiber. These functions run inside nghttp2
+// and must never free a session, wait or call a handler.
 #include "grpc_server.h"
 
 static struct ch_grpc_stream *stream_of(nghttp2_session *session, int32_t id)
@@ -27,9 +27,16 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return 0;
 }
 
-// Metadata is copied into the arena; past the limits it is only counted, and the call refused when the headers are complete.
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
-                     const uint8_t *value, size_t value_len, uint8_t flags, void *arg)
+static struct ch_str str_of(nghttp2_rcbuf *buf)
+{
+    nghttp2_vec bytes = nghttp2_rcbuf_get_buf(buf);
+
+    return (struct ch_str){(const char *)bytes.base, bytes.len};
+}
+
+// Past the limits metadata is only counted, and the call refused when the headers are complete.
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name, nghttp2_rcbuf *value,
+                     uint8_t flags, void *arg)
 {
     struct ch_grpc_stream *stream = stream_of(session, frame->hd.stream_id);
     struct grpc_header *header;
@@ -38,17 +45,15 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     (void)arg;
     if (!stream || frame->headers.cat != NGHTTP2_HCAT_REQUEST) // trailers of a request mean nothing
         return 0;
-    stream->header_bytes += name_len + value_len + 32; // RFC 9113 6.5.2
+    stream->header_bytes += nghttp2_rcbuf_get_buf(name).len + nghttp2_rcbuf_get_buf(value).len + 32; // RFC 9113 6.5.2
     if (stream->header_bytes > GRPC_HEADER_LIST_MAX || stream->header_count == GRPC_METADATA_MAX) {
         stream->header_bytes = GRPC_HEADER_LIST_MAX + 1;
         return 0;
     }
-    header = &stream->headers[stream->header_count];
-    header->name = (struct ch_str){ch_arena_strdup(stream->arena, (struct ch_str){(const char *)name, name_len}), name_len};
-    header->value = (struct ch_str){ch_arena_strdup(stream->arena, (struct ch_str){(const char *)value, value_len}), value_len};
-    if (!header->name.data || !header->value.data)
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    stream->header_count++;
+    header = &stream->headers[stream->header_count++];
+    *header = (struct grpc_header){str_of(name), str_of(value), name, value};
+    nghttp2_rcbuf_incref(name);
+    nghttp2_rcbuf_incref(value);
     return 0;
 }
 
@@ -57,7 +62,8 @@ static enum ch_err read_deadline(struct ch_grpc_stream *stream, int64_t *ret_tim
 {
     struct ch_str text = ch_call_metadata(&stream->call, "grpc-timeout");
 
-    *ret_timeout_ns = stream->method->kind == GRPC_UNARY ? stream->server->options.default_timeout_ns : GRPC_STREAM_MAX_NS;
+    *ret_timeout_ns =
+        stream->method->kind == GRPC_UNARY ? stream->server->options.default_timeout_ns : GRPC_STREAM_MAX_NS;
     if (!text.data || grpc_timeout_parse(text, ret_timeout_ns))
         return CH_OK;
     return ch_fail(&stream->call.ctx, CH_ERR_INVALID, "grpc-timeout", "format", "숫자 1~8자리와 단위 하나여야 합니다");
@@ -233,7 +239,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
     (void)arg;
-    if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+    if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) ||
+        !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
     if (nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0)
         return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
@@ -268,7 +275,7 @@ static nghttp2_session_callbacks *callbacks_new(void)
     if (nghttp2_session_callbacks_new(&callbacks))
         return NULL;
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
-    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * @file grpc_wire.h
- * @brief What gRPC writes into HTTP/2: message prefix, grpc-timeout, grpc-message, -bin values (grpc.io, "gRPC over HTTP2").
+ * @brief What gRPC writes into HTTP/2: message prefix, grpc-timeout, grpc-message, -bin values (grpc.io, "gRPC over
+ * HTTP2").
  *
  * Pure functions on bytes. Nothing here may wait or keep anything.
  */
@@ -47,17 +48,18 @@ bool grpc_is_content_type(struct ch_str value);
 
 /* ---- messages (grpc_message.c) ---- */
 
-/** Checks the bytes against the descriptor (well-formed, strings are UTF-8 without NUL; else a fault names the field), then unpacks into
- *  ctx's arena. CH_ERR_BAD_SYNTAX, CH_ERR_INVALID or, at the arena's limit, CH_ERR_TOO_LARGE. */
-CH_MUST_CHECK enum ch_err grpc_unpack(struct ch_ctx *ctx, const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t len,
-                                      ProtobufCMessage **ret_message);
+/** Checks the bytes against the descriptor (well-formed, strings are UTF-8 without NUL; else a fault names the field),
+ * then unpacks into ctx's arena. CH_ERR_BAD_SYNTAX, CH_ERR_INVALID or, at the arena's limit, CH_ERR_TOO_LARGE. */
+CH_MUST_CHECK enum ch_err grpc_unpack(struct ch_ctx *ctx, const ProtobufCMessageDescriptor *type, const uint8_t *bytes,
+                                      size_t len, ProtobufCMessage **ret_message);
 /** Appends prefix and message; CH_ERR_TOO_LARGE past `max_bytes` or past the buffer. */
 CH_MUST_CHECK enum ch_err grpc_pack(struct ch_buf *out, const ProtobufCMessage *message, size_t max_bytes);
 
 /* ---- status (grpc_status.c) ---- */
 
 #define GRPC_TRAILERS_MAX 4
-/** The trailers of a result: grpc-status, and for failures grpc-message, gwasuwon-code, grpc-status-details-bin. Values lie in ctx's arena. */
+/** The trailers of a result: grpc-status, and for failures grpc-message, gwasuwon-code, grpc-status-details-bin. Values
+ * lie in ctx's arena. */
 size_t grpc_trailers(struct ch_ctx *ctx, enum ch_err err, nghttp2_nv ret_trailers[GRPC_TRAILERS_MAX]);
 
 /** What a peer's trailers said. */

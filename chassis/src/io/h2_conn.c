@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The socket side of an HTTP/2 connection: reads into a buffer on the loop's stack, so that an idle connection holds no buffer; writes
-// what a turn gathered in one send. While the kernel takes no more, no further frames are made: memory stays with nghttp2's own limits.
-// Must never call the owner's on_end from inside an nghttp2 callback, nor use the connection after on_end.
+// The socket side of an HTTP/2 connection: reads into a buffer on the loop's stack, so that an idle connection holds no
+// buffer; writes what a turn gathered in one send. While the kernel takes no more, no further frames are made and none
+// are read. Must never call the owner's on_end from inside an nghttp2 callback, nor use the connection after on_end.
 #include "h2_conn.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define READ_BYTES     (32 * 1024)
-#define READS_PER_TURN 4 // then others have their turn
-#define WRITE_BYTES    (32 * 1024)
+#define READ_BYTES      (32 * 1024)
+#define READS_PER_TURN  4 // then others have their turn
+#define WRITE_BYTES     (32 * 1024)
 #define WRITES_PER_TURN 32
 // A frame that did not fit follows what was gathered; frames are at most 16 KiB and their head.
 #define UNSENT_MAX (WRITE_BYTES + 32 * 1024)
@@ -122,7 +122,8 @@ void h2_conn_flush_later(struct h2_conn *conn)
         ch_loop_at_turn_end(conn->loop, &conn->flush);
 }
 
-// Keeps what is left and asks to be told when the kernel takes more.
+// Keeps what is left and asks to be told when the kernel takes more. Until then nothing is read either: a peer that
+// asks and does not listen must not fill nghttp2's queue.
 static void keep_unsent(struct h2_conn *conn, const uint8_t *bytes, size_t len, const uint8_t *frame, size_t frame_len)
 {
     conn->unsent_at = 0;
@@ -130,7 +131,7 @@ static void keep_unsent(struct h2_conn *conn, const uint8_t *bytes, size_t len, 
     ch_buf_reset(&conn->unsent);
     ch_buf_append(&conn->unsent, bytes, len);
     ch_buf_append(&conn->unsent, frame, frame_len);
-    if (conn->unsent.is_full || event_add(conn->writable, NULL))
+    if (conn->unsent.is_full || event_add(conn->writable, NULL) || event_del(conn->readable))
         h2_conn_end(conn, "out of memory");
 }
 
@@ -146,7 +147,8 @@ static ssize_t send_bytes(struct h2_conn *conn, const void *bytes, size_t len)
 
 enum gather { GATHER_DONE, GATHER_MORE, GATHER_STOP };
 
-// Sends up to WRITE_BYTES of what the session has to say. `frame`, `frame_len`: the part of a frame that did not fit the last time.
+// Sends up to WRITE_BYTES of what the session has to say. `frame`, `frame_len`: the part of a frame that did not fit
+// the last time.
 static enum gather gather_and_send(struct h2_conn *conn, const uint8_t **frame, size_t *frame_len)
 {
     uint8_t bytes[WRITE_BYTES];
@@ -188,7 +190,8 @@ static enum gather gather_and_send(struct h2_conn *conn, const uint8_t **frame, 
     return len == sizeof(bytes) ? GATHER_MORE : GATHER_DONE;
 }
 
-// After the last frame. A server half-closes first: closing with unread bytes would make the kernel throw away what it has not delivered.
+// After the last frame. A server half-closes first: closing with unread bytes would make the kernel throw away what it
+// has not delivered.
 static void end_after_last_frame(struct h2_conn *conn)
 {
     if (conn->is_lingering_end && shutdown(conn->fd, SHUT_WR) == 0)
@@ -212,7 +215,8 @@ static void flush(struct h2_conn *conn)
         }
         gather = gather_and_send(conn, &frame, &frame_len);
     }
-    if (gather == GATHER_DONE && !nghttp2_session_want_read(conn->session) && !nghttp2_session_want_write(conn->session))
+    if (gather == GATHER_DONE && !nghttp2_session_want_read(conn->session) &&
+        !nghttp2_session_want_write(conn->session))
         end_after_last_frame(conn);
 }
 
@@ -247,5 +251,8 @@ static void on_writable(evutil_socket_t fd, short events, void *arg)
         return;
     }
     ch_buf_release(&conn->unsent);
-    flush(conn);
+    if (event_add(conn->readable, NULL))
+        h2_conn_end(conn, "out of memory");
+    else
+        flush(conn);
 }

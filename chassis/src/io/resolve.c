@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Host names on a loop, by evdns: the one asynchronous resolver that needs no thread. An evdns base is made for each lookup and freed before
-// the next, never from inside its own callback. It must never call `fn` for a lookup that was forgotten.
+// Host names on a loop, by evdns: the one asynchronous resolver that needs no thread. An evdns base is made for each
+// lookup and freed before the next, never from inside its own callback. It must never call `fn` for a lookup that was
+// forgotten.
 #include "ch/resolve.h"
 
 #include <arpa/inet.h>
@@ -28,7 +29,8 @@ struct ch_resolver {
     void *arg;
 };
 
-// evdns draws transaction ids from a generator that all loops share; libevent locks it only when it was told of threads.
+// evdns draws transaction ids from a generator that all loops share; libevent locks it only when it was told of
+// threads.
 __attribute__((constructor)) static void libevent_has_threads(void)
 {
     (void)evthread_use_pthreads();
@@ -161,7 +163,8 @@ void ch_resolver_free(struct ch_resolver *resolver)
 
 void ch_resolve_start(struct ch_resolver *resolver, const char *host, int port, ch_resolve_fn *fn, void *arg)
 {
-    const struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
+    const struct evutil_addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
     char service[8];
 
     forget(resolver);
@@ -173,7 +176,8 @@ void ch_resolve_start(struct ch_resolver *resolver, const char *host, int port, 
         return;
     }
     resolver->lookup = calloc(1, sizeof(*resolver->lookup));
-    resolver->dns = evdns_base_new(ch_loop_base(resolver->loop), EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+    resolver->dns = evdns_base_new(ch_loop_base(resolver->loop),
+                                   EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
     if (!resolver->lookup || !resolver->dns) {
         free(resolver->lookup);
         resolver->lookup = NULL;
@@ -182,7 +186,8 @@ void ch_resolve_start(struct ch_resolver *resolver, const char *host, int port, 
     }
     resolver->lookup->resolver = resolver;
     (void)snprintf(service, sizeof(service), "%d", port); // fits
-    (void)evdns_getaddrinfo(resolver->dns, host, service, &hints, on_addresses, resolver->lookup); // cancelled by freeing the base
+    (void)evdns_getaddrinfo(resolver->dns, host, service, &hints, on_addresses,
+                            resolver->lookup); // cancelled by freeing the base
 }
 
 /* ---- waiting ---- */
