@@ -65,7 +65,7 @@ async function makeProducts(count, skusEach) {
     });
     productId = made.body.productId;
     for (let k = 0; k < skusEach; k++) {
-      const sku = await call('POST', `/api/v1/products/${productId}/skus`, token, { grade: ['특', '상', '보통', '못난이'][k], weightG: 5000, priceKrw: 32000 + k * 1000, stock: 1000000 });
+      const sku = await call('POST', `/api/v1/products/${productId}/skus`, token, { grade: ['특', '상', '보통', '못난이'][k], weightG: 5000, priceKrw: 32000 + k * 1000, stock: 100000 });
       skus.push(`${sku.body.skuId} ${sku.body.priceKrw}`);
     }
     const now = await call('GET', `/api/v1/products/${productId}`, token).catch(() => made);

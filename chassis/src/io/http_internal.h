@@ -11,7 +11,7 @@
 
 #define CH_HTTP_SCRATCH_BYTES  (64 * 1024) // one read
 #define CH_HTTP_STASH_MAX      (64 * 1024) // unread bytes kept while a request is handled; then the socket is left alone
-#define CH_HTTP_LINGER_BYTES   (4 * 1024 * 1024) // thrown away after a last reply, so that the client can read it
+#define CH_HTTP_LINGER_BYTES   (32 * 1024 * 1024) // thrown away after a last reply, so that the client can read it
 #define CH_HTTP_GRACE_NS       INT64_C(1000000000)
 #define CH_HTTP_REPLY_HEAD_MAX (32 * 1024)
 #define CH_HTTP_STREAM_PIECE   (64 * 1024)
