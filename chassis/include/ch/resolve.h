@@ -41,8 +41,8 @@ typedef void ch_resolve_fn(void *arg, enum ch_err err, const struct ch_addresses
 
 struct ch_resolver *ch_resolver_new(struct ch_loop *loop); /**< NULL when memory is short */
 void ch_resolver_free(struct ch_resolver *resolver);       /**< a lookup in progress is forgotten: `fn` is not called */
-/** Starts a lookup; one that was in progress is forgotten. Libevent's own timeouts bound it (5 s, 3 attempts, each
- * server). */
+/** Starts a lookup; one that was in progress is forgotten. The caller bounds its wait; libevent gives up after 5 s and
+ * 3 attempts a server. */
 void ch_resolve_start(struct ch_resolver *resolver, const char *host, int port, ch_resolve_fn *fn, void *arg);
 
 /** On a fiber: looks up and parks until the answer. */

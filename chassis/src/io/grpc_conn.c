@@ -106,9 +106,9 @@ void grpc_conn_goaway(struct grpc_conn *conn)
     if (conn->is_goaway_final)
         return;
     conn->is_goaway_final = true;
+    // Fails for want of memory only: then the drain's deadline ends the connection.
     (void)nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session),
-                                NGHTTP2_NO_ERROR, NULL,
-                                0); // fails for want of memory: then the drain's deadline ends the connection
+                                NGHTTP2_NO_ERROR, NULL, 0);
     h2_conn_flush_later(&conn->h2);
 }
 
@@ -119,8 +119,8 @@ static void sweep_stream(struct ch_grpc_stream *stream, int64_t now)
     if (!stream->is_reply_complete && !stream->is_busy && now > stream->call.ctx.deadline_ns)
         grpc_call_finish(stream, CH_ERR_DEADLINE); // its request never came whole
     if (stream->is_reply_complete && now - stream->reply_ns > REPLY_TAKEN_NS) {
-        (void)nghttp2_submit_rst_stream(stream->conn->h2.session, NGHTTP2_FLAG_NONE, stream->id,
-                                        NGHTTP2_CANCEL); // tried again
+        // If that fails, the next sweep tries again.
+        (void)nghttp2_submit_rst_stream(stream->conn->h2.session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_CANCEL);
         h2_conn_flush_later(&stream->conn->h2);
     }
 }

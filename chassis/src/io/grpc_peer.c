@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define MS_NS          1000000ll
+#define LOOKUP_NS      (5000 * MS_NS)
 #define CONNECT_NS     (1000 * MS_NS)
 #define PING_AFTER_NS  (10000 * MS_NS)
 #define PING_WAIT_NS   (2000 * MS_NS)
@@ -62,8 +63,11 @@ static void on_resolved(void *arg, enum ch_err err, const struct ch_addresses *a
 
 static void connect_anew(struct ch_peer *peer)
 {
-    if (!peer->is_freed)
-        ch_resolve_start(peer->resolver, peer->host, peer->port, on_resolved, peer);
+    if (peer->is_freed)
+        return;
+    peer->is_resolving = true;
+    set_timer(peer->retry, LOOKUP_NS);
+    ch_resolve_start(peer->resolver, peer->host, peer->port, on_resolved, peer);
 }
 
 // Half of the delay is fixed, half by chance, so that many clients do not come back at once.
@@ -81,17 +85,29 @@ static void connect_later(struct ch_peer *peer, const char *reason)
     set_timer(peer->retry, next / 2 + (int64_t)((double)next / 2 * chance / UINT32_MAX));
 }
 
+// The backoff has passed, or the lookup has lasted too long.
 static void on_retry(evutil_socket_t fd, short events, void *arg)
 {
+    struct ch_peer *peer = arg;
+
     (void)fd;
     (void)events;
-    connect_anew(arg);
+    if (!peer->is_resolving) {
+        connect_anew(peer);
+        return;
+    }
+    peer->is_resolving = false;
+    connect_later(peer, "no answer from DNS");
 }
 
 static void on_resolved(void *arg, enum ch_err err, const struct ch_addresses *addresses)
 {
     struct ch_peer *peer = arg;
 
+    if (!peer->is_resolving) // too late
+        return;
+    peer->is_resolving = false;
+    (void)event_del(peer->retry);
     if (err) {
         connect_later(peer, "name not resolved");
         return;

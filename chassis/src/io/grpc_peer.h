@@ -43,12 +43,13 @@ struct ch_peer {
     size_t address_at;         /**< the next to try */
     struct peer_conn *conn;    /**< connecting or up */
     struct peer_conn *retired; /**< list */
-    struct event *retry;
+    struct event *retry;       /**< ends a backoff, or a lookup that lasts too long */
     int64_t backoff_ns;
     struct ch_queue waiting;
     struct ch_series *up_gauge;
     struct peer_series *series;
     size_t series_count;
+    bool is_resolving;
     bool is_freed;
 };
 

@@ -176,8 +176,7 @@ void ch_resolve_start(struct ch_resolver *resolver, const char *host, int port, 
         return;
     }
     resolver->lookup = calloc(1, sizeof(*resolver->lookup));
-    resolver->dns = evdns_base_new(ch_loop_base(resolver->loop),
-                                   EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+    resolver->dns = evdns_base_new(ch_loop_base(resolver->loop), EVDNS_BASE_DISABLE_WHEN_INACTIVE);
     if (!resolver->lookup || !resolver->dns) {
         free(resolver->lookup);
         resolver->lookup = NULL;
@@ -186,8 +185,9 @@ void ch_resolve_start(struct ch_resolver *resolver, const char *host, int port, 
     }
     resolver->lookup->resolver = resolver;
     (void)snprintf(service, sizeof(service), "%d", port); // fits
-    (void)evdns_getaddrinfo(resolver->dns, host, service, &hints, on_addresses,
-                            resolver->lookup); // cancelled by freeing the base
+    // Without a resolv.conf there is still /etc/hosts. The request is cancelled by freeing its base.
+    (void)evdns_base_resolv_conf_parse(resolver->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
+    (void)evdns_getaddrinfo(resolver->dns, host, service, &hints, on_addresses, resolver->lookup);
 }
 
 /* ---- waiting ---- */
