@@ -66,7 +66,7 @@ step_clang() {
 step_tidy() {
   local -a sources
   [[ -e build/clang/compile_commands.json ]] || step_clang || return
-  mapfile -t sources < <(files 'chassis/src/**/*.c' 'services/*/*.c')
+  mapfile -t sources < <(files ':(glob)chassis/src/**/*.c' ':(glob)services/*/*.c')
   printf '%s\n' "${sources[@]}" | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p build/clang 2>&1 | grep -v -E '^[0-9]+ warnings? (generated|treated)|^$' >"$OUT/tidy.found"
   ! grep -E 'error:|warning:' -A 8 "$OUT/tidy.found"
 }

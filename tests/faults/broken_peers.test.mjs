@@ -33,7 +33,7 @@ after(thaw);
 
 test('a DeliveryMock that hangs delays an order\'s detail by no more than its deadline', { timeout: 30_000 }, async () => {
   const order = await world.buyer.buys(world.sku);
-  await until(async () => (await world.buyer.detail(order.orderId)).deliveryStatus === 'READY', { what: 'READY' });
+  await until(async () => (await world.buyer.detail(order.orderId)).status === 'PREPARING', { what: 'PREPARING' }); // it has heard of the delivery
   freeze('delivery-mock');
   try {
     for (let i = 0; i < 3; i += 1) {
