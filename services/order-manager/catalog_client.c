@@ -19,21 +19,23 @@ struct reservation {
     struct order *order;
 };
 
-// What each refusal means for the buyer.
-static const struct {
+// What each refusal means for the buyer: the error, the member of the line at fault, and what the line shows of it
+// (NULL: it is not this line's fault).
+typedef char *refusal_detail(struct ch_arena *arena, const Catalog__V1__ReservationLineResult *result,
+                             const struct order_line *line);
+static refusal_detail tell_stock, tell_price, tell_unavailable, tell_limit;
+
+static const struct refusal {
     enum ch_err err;
-    const char *code, *detail;
+    const char *member;
+    refusal_detail *tell;
 } refusals[] = {
-    [CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_STOCK_SHORT] = {CH_ERR_STOCK_SHORT, "stock_short",
-                                                                   "남은 수량은 %lld개입니다"},
-    [CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_PRICE_CHANGED] = {CH_ERR_PRICE_CHANGED, "price_changed",
-                                                                     "현재 가격은 %lld원입니다"},
-    [CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_SKU_UNAVAILABLE] = {CH_ERR_SKU_UNAVAILABLE, "sku_unavailable",
-                                                                       "판매 중이 아닙니다"},
-    [CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_LIMIT_EXCEEDED] = {CH_ERR_LIMIT_EXCEEDED, "order_limit_exceeded",
-                                                                      "한 번에 %lld개까지 주문할 수 있습니다"},
-    [CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_ORDER_CLOSED] = {CH_ERR_ORDER_CLOSED, "order_closed",
-                                                                    "다시 주문해 주세요"},
+    [CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_STOCK_SHORT] = {CH_ERR_STOCK_SHORT, "quantity", tell_stock},
+    [CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_PRICE_CHANGED] = {CH_ERR_PRICE_CHANGED, "unitPriceKrw", tell_price},
+    [CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_SKU_UNAVAILABLE] = {CH_ERR_SKU_UNAVAILABLE, "skuId",
+                                                                       tell_unavailable},
+    [CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_LIMIT_EXCEEDED] = {CH_ERR_LIMIT_EXCEEDED, "quantity", tell_limit},
+    [CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_ORDER_CLOSED] = {CH_ERR_ORDER_CLOSED, NULL, NULL},
 };
 
 static char *uuid_text(struct ch_arena *arena, struct ch_uuid uuid)
@@ -95,37 +97,59 @@ static enum ch_err line_take_snapshot(struct ch_ctx *ctx, struct order_line *lin
     return line->farm_name.data && line->title.data && line->grade.data ? CH_OK : CH_ERR_NO_MEMORY;
 }
 
-// The figure that helps the buyer: boxes left, the price now, or the limit.
-static long long refusal_figure(enum ch_err err, const Catalog__V1__ReservationLineResult *line)
+static char *tell_stock(struct ch_arena *arena, const Catalog__V1__ReservationLineResult *result,
+                        const struct order_line *line)
 {
-    if (err == CH_ERR_PRICE_CHANGED)
-        return line->sku ? line->sku->price_krw : 0;
-    if (err == CH_ERR_LIMIT_EXCEEDED)
-        return line->sku ? line->sku->per_order_limit : 0;
-    return line->available;
+    if (!result->sku || result->available >= line->quantity)
+        return NULL;
+    return ch_arena_printf(arena, "%s: %s %s, 남은 수량 %d", result->sku->sku_id, result->sku->title,
+                           result->sku->grade, result->available);
 }
 
-static enum ch_err reservation_refused(struct ch_ctx *ctx, const Catalog__V1__OrderReservationResult *result)
+static char *tell_price(struct ch_arena *arena, const Catalog__V1__ReservationLineResult *result,
+                        const struct order_line *line)
+{
+    if (!result->sku || result->sku->price_krw == line->unit_price_krw)
+        return NULL;
+    return ch_arena_printf(arena, "%s: 현재 가격 %lld원", result->sku->sku_id, (long long)result->sku->price_krw);
+}
+
+static char *tell_unavailable(struct ch_arena *arena, const Catalog__V1__ReservationLineResult *result,
+                              const struct order_line *line)
+{
+    char sku_id[CH_UUID_TEXT];
+
+    if (result->sku && result->sku->on_sale)
+        return NULL;
+    ch_uuid_format(line->sku_id, sku_id);
+    return ch_arena_printf(arena, "%s: 판매 중이 아닙니다", sku_id);
+}
+
+static char *tell_limit(struct ch_arena *arena, const Catalog__V1__ReservationLineResult *result,
+                        const struct order_line *line)
+{
+    if (!result->sku || line->quantity <= result->sku->per_order_limit)
+        return NULL;
+    return ch_arena_printf(arena, "%s: 최대 %d상자", result->sku->sku_id, result->sku->per_order_limit);
+}
+
+static enum ch_err reservation_refused(struct reservation *reservation,
+                                       const Catalog__V1__OrderReservationResult *result)
 {
     const size_t outcome = (size_t)result->outcome;
+    struct ch_ctx *ctx = reservation->ctx;
 
-    if (outcome >= sizeof(refusals) / sizeof(refusals[0]) || !refusals[outcome].err)
+    if (outcome >= sizeof(refusals) / sizeof(refusals[0]) || !refusals[outcome].err ||
+        result->n_lines > reservation->order->line_count)
         return CH_ERR_INTERNAL;
-    const enum ch_err err = refusals[outcome].err;
-    for (size_t i = 0; i < result->n_lines; i++) {
-        char detail[128];
-
-        if (result->lines[i]->ok)
-            continue;
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral" // formats stand in the table above
-#pragma GCC diagnostic ignored "-Wformat-extra-args"
-        snprintf(detail, sizeof(detail), refusals[outcome].detail, refusal_figure(err, result->lines[i]));
-#pragma GCC diagnostic pop
-        CH_IGNORE(ch_fail(ctx, err, ch_arena_printf(ctx->arena, "/lines/%zu/skuId", i), refusals[outcome].code, "%s",
-                      detail));
+    const struct refusal *refusal = &refusals[outcome];
+    for (size_t i = 0; i < result->n_lines && refusal->tell; i++) {
+        const char *detail = refusal->tell(ctx->arena, result->lines[i], &reservation->order->lines[i]);
+        if (detail)
+            ch_faults_add(&ctx->faults, ch_arena_printf(ctx->arena, "/lines/%zu/%s", i, refusal->member),
+                          ch_err_row(refusal->err)->code, "%s", detail);
     }
-    return err;
+    return refusal->err;
 }
 
 static enum ch_err reservation_settle(struct reservation *reservation,
@@ -135,7 +159,7 @@ static enum ch_err reservation_settle(struct reservation *reservation,
     enum ch_err err = CH_OK;
 
     if (result->outcome != CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_RESERVED)
-        return reservation_refused(reservation->ctx, result);
+        return reservation_refused(reservation, result);
     if (result->n_lines != order->line_count)
         return CH_ERR_INTERNAL;
     for (size_t i = 0; i < order->line_count && !err; i++)
@@ -152,11 +176,17 @@ static enum ch_err reserve_all(struct ch_ctx *ctx, struct ch_batch_item **items,
     request.orders = ch_arena_array(ctx->arena, count, sizeof(request.orders[0]));
     if (!request.orders)
         return CH_ERR_NO_MEMORY;
+    const struct ch_str cluster_id = ((const struct reservation *)items[0])->order->cluster_id;
+    bool is_one_cluster = cluster_id.data != NULL;
     for (size_t i = 0; i < count; i++) {
-        request.orders[i] = reservation_message(ctx->arena, ((struct reservation *)items[i])->order);
+        const struct order *order = ((const struct reservation *)items[i])->order;
+        request.orders[i] = reservation_message(ctx->arena, order);
         if (!request.orders[i])
             return CH_ERR_NO_MEMORY;
+        is_one_cluster = is_one_cluster && ch_str_eq(order->cluster_id, cluster_id);
     }
+    if (is_one_cluster)
+        request.cluster_id = (char *)cluster_id.data; // only read; NUL-terminated by the arena
 
     enum ch_err err =
         ch_peer_call_wait(ch_peer_at(ctx, PEER_CATALOG), ctx, &rpc_reserve, &request.base, ctx->deadline_ns, &reply);

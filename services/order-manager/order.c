@@ -130,7 +130,7 @@ static enum ch_err order_store_wait(struct ch_ctx *ctx, struct order *order)
             return err;
         if (is_placed)
             return CH_OK;
-        err = order_by_key_wait(ctx, order->buyer_id, order->idempotency_key, &earlier);
+        err = order_by_key_wait(ctx, order->buyer_id, order->idempotency_key, &earlier, &order->cluster_id);
         if (err != CH_ERR_NOT_FOUND)
             break;
     }
@@ -153,7 +153,7 @@ enum ch_err order_place_wait(struct ch_ctx *ctx, struct order *order)
     if (err)
         return err;
 
-    err = order_by_key_wait(ctx, order->buyer_id, order->idempotency_key, &earlier);
+    err = order_by_key_wait(ctx, order->buyer_id, order->idempotency_key, &earlier, &order->cluster_id);
     if (err != CH_ERR_NOT_FOUND)
         return err ? err : order_answer_again(ctx, order, &earlier);
 

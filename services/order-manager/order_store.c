@@ -138,8 +138,10 @@ static enum ch_err load_lines_wait(struct ch_ctx *ctx, struct order *orders, siz
     return CH_OK;
 }
 
-enum ch_err order_by_key_wait(struct ch_ctx *ctx, struct ch_uuid buyer_id, struct ch_str key, struct order *ret_order)
+enum ch_err order_by_key_wait(struct ch_ctx *ctx, struct ch_uuid buyer_id, struct ch_str key, struct order *ret_order,
+                              struct ch_str *ret_cluster_id)
 {
+    enum { COL_KEY_CLUSTER, COL_KEY_ORDER_ID, COL_KEY_HASH, COL_KEY_REPLY };
     struct ch_pg_rows *rows CH_PG_ROWS = NULL;
     struct ch_pg_args args;
 
@@ -150,12 +152,15 @@ enum ch_err order_by_key_wait(struct ch_ctx *ctx, struct ch_uuid buyer_id, struc
     if (err)
         return err;
     if (ch_pg_count(rows) == 0)
+        return CH_ERR_INTERNAL; // it always has one row
+    *ret_cluster_id = ch_pg_copy_str(rows, 0, COL_KEY_CLUSTER, ctx->arena);
+    if (ch_pg_is_null(rows, 0, COL_KEY_ORDER_ID))
         return CH_ERR_NOT_FOUND;
-    const struct ch_str hash = ch_pg_get_str(rows, 0, 1);
+    const struct ch_str hash = ch_pg_get_str(rows, 0, COL_KEY_HASH);
     if (hash.len != sizeof(ret_order->request_hash))
         return CH_ERR_INTERNAL;
-    *ret_order =
-        (struct order){.order_id = ch_pg_get_uuid(rows, 0, 0), .reply = ch_pg_copy_str(rows, 0, 2, ctx->arena)};
+    *ret_order = (struct order){.order_id = ch_pg_get_uuid(rows, 0, COL_KEY_ORDER_ID),
+                                .reply = ch_pg_copy_str(rows, 0, COL_KEY_REPLY, ctx->arena)};
     memcpy(ret_order->request_hash, hash.data, hash.len);
     return CH_OK;
 }

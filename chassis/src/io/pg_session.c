@@ -19,7 +19,8 @@ const struct ch_query ch_pg_own_queries[CH_PG_OWN_COUNT] = {
                           "set_config('idle_in_transaction_session_timeout', $2::text, false), "
                           "set_config('TimeZone', $3::text, false), "
                           "set_config('client_min_messages', $4::text, false), "
-                          "set_config('default_transaction_read_only', $5::text, false)",
+                          "set_config('default_transaction_read_only', $5::text, false), "
+                          "set_config('plan_cache_mode', $6::text, false)",
                           false},
 };
 
@@ -36,6 +37,9 @@ void ch_pg_settings(bool is_read_only, int64_t timeout_ns, char timeout_text[CH_
     ret_values[2] = "UTC";
     ret_values[3] = "warning";
     ret_values[4] = is_read_only ? "on" : "off";
+    /* A batch written by arrays has one good plan, whatever its values, and planning it costs more than running it. Reads
+     * with optional filters do gain by a plan of their own. */
+    ret_values[5] = is_read_only ? "auto" : "force_generic_plan";
 }
 
 static void ignore_notice(void *arg, const PGresult *result)

@@ -22,6 +22,7 @@ ORDER BY kind, order_id, line_no, sku_id;
 
 -- name: reserve_write :write
 -- All that a batch of decided orders changes. Arrays: SKUs and what is taken of each; orders; lines of orders; stock.low events.
+-- $17 is the database that stores the orders. When it is this one, their commit flushes this one's log entry with its own.
 WITH taken AS (
     UPDATE catalog.skus s
     SET available = s.available - t.quantity
@@ -30,7 +31,9 @@ WITH taken AS (
 ), held AS (
     INSERT INTO catalog.holds (order_id, state, expires_at)
     SELECT t.order_id, 'HELD', now() + make_interval(secs => $4::int4)
-    FROM unnest($3::uuid[]) AS t (order_id)
+    FROM unnest($3::uuid[]) AS t (order_id),
+         (SELECT set_config('synchronous_commit', CASE WHEN system_identifier::text = $17::text THEN 'off' ELSE 'on' END, true)
+          FROM pg_control_system()) AS durability
     ORDER BY t.order_id
 ), line AS MATERIALIZED (
     SELECT * FROM unnest($5::uuid[], $6::int4[], $7::uuid[], $8::int4[], $9::int8[], $10::int4[], $11::uuid[], $12::uuid[]) WITH ORDINALITY

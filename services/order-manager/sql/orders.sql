@@ -36,8 +36,10 @@ WITH input AS (
 SELECT order_id FROM placed;
 
 -- name: order_by_key :read
--- The earlier order of this buyer with this key, and the answer it got.
-SELECT order_id, request_hash, reply FROM orders.orders WHERE buyer_id = $1::uuid AND idempotency_key = $2::text;
+-- Always one row: this database's own name, and the earlier order of this buyer with this key with the answer it got, or nulls.
+SELECT c.system_identifier::text, o.order_id, o.request_hash, o.reply
+FROM pg_control_system() AS c
+LEFT JOIN orders.orders AS o ON o.buyer_id = $1::uuid AND o.idempotency_key = $2::text;
 
 -- name: order_find :read
 SELECT order_id, order_no, buyer_id, status, items_krw, shipping_fee_krw, total_krw,
