@@ -65,8 +65,8 @@ unit_tests() {
   local kind=$1 folder=$ROOT/build/$1 out=$REPORTS/unit-$1
   rm -rf "$out"
   mkdir -p "$out"
-  TESTS_OUT=$out meson test -C "$folder" --no-rebuild --wrapper "$ROOT/tests/lib/cmocka.sh" --logbase "testlog-$kind" >"$out/meson.log" 2>&1
-  node "$ROOT/tests/lib/unit-summary.mjs" "$folder/meson-logs/testlog-$kind.json" "$out"
+  TESTS_OUT=$out meson test -C "$folder" --no-rebuild --wrapper "$ROOT/tests/lib/cmocka.sh" --logbase "testlog-$kind" >"$out/meson.log" 2>&1 # its log's name ends in the wrapper's
+  node "$ROOT/tests/lib/unit-summary.mjs" "$folder/meson-logs/testlog-$kind-cmocka.sh.json" "$out"
 }
 
 part_unit() {
