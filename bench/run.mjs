@@ -159,6 +159,17 @@ function startMs(name) {
   return JSON.parse(ready).start_ms;
 }
 
+// The mock carrier's clock would move the boxes of the last round during this one; deliveries are still created.
+async function pauseSimulation() {
+  const answer = await fetch(`${status.services['delivery-mock'].http}/api/v1/simulation`, {
+    method: 'PUT',
+    headers: { authorization: `Bearer ${dev('token', 'operator1')}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ paused: true, speed: 1, readyMeanS: 15, routeMeanS: 20 }),
+  });
+  if (!answer.ok) throw new Error(`simulation: ${answer.status}`);
+}
+
+await pauseSimulation();
 const { productId, skus } = await makeProducts(16, 4);
 const results = [await detailAgainstNginx(productId), await ordersAgainstPgbench(skus)];
 for (const [name, service] of Object.entries(status.services))

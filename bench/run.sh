@@ -7,5 +7,6 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export GWASUWON_VAR=$ROOT/var/bench
 cd "$ROOT"
 trap './dev down >/dev/null 2>&1 || true' EXIT
+./dev down --wipe >/dev/null # each run begins with empty tables
 ./dev up --kind release --no-seed
 node bench/run.mjs "$@"

@@ -26,7 +26,7 @@
 #define CH_PG_BACKOFF_MIN_NS INT64_C(50000000)
 #define CH_PG_BACKOFF_MAX_NS INT64_C(1000000000)
 #define CH_PG_HOSTS_MAX      4
-#define CH_PG_SETTINGS       6 /* parameters of the statement CH_PG_SETUP */
+#define CH_PG_SETTINGS       7 /* parameters of the statement CH_PG_SETUP */
 
 /** What is not in the table of queries: the chassis's own statements, by negative index. */
 enum ch_pg_own { CH_PG_BEGIN = -1, CH_PG_COMMIT = -2, CH_PG_ROLLBACK = -3, CH_PG_SETUP = -4, CH_PG_OWN_COUNT = 4 };

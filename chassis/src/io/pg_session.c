@@ -20,7 +20,10 @@ const struct ch_query ch_pg_own_queries[CH_PG_OWN_COUNT] = {
                           "set_config('TimeZone', $3::text, false), "
                           "set_config('client_min_messages', $4::text, false), "
                           "set_config('default_transaction_read_only', $5::text, false), "
-                          "set_config('plan_cache_mode', $6::text, false)",
+                          "set_config('plan_cache_mode', $6::text, false), "
+                          "set_config('enable_seqscan', $7::text, false), "
+                          "set_config('enable_hashjoin', $7::text, false), "
+                          "set_config('enable_mergejoin', $7::text, false)",
                           false},
 };
 
@@ -40,6 +43,9 @@ void ch_pg_settings(bool is_read_only, int64_t timeout_ns, char timeout_text[CH_
     /* A batch written by arrays has one good plan, whatever its values, and planning it costs more than running it. Reads
      * with optional filters do gain by a plan of their own. */
     ret_values[5] = is_read_only ? "auto" : "force_generic_plan";
+    /* Writes find their rows by key, one by one. A plan made while a table was small would read it all, by itself or for a
+     * join, long after it has grown. */
+    ret_values[6] = is_read_only ? "on" : "off";
 }
 
 static void ignore_notice(void *arg, const PGresult *result)

@@ -4,7 +4,7 @@
 -- the delivery will never be made.
 CREATE TABLE delivery.deliveries (
     order_id    uuid PRIMARY KEY,
-    delivery_id uuid UNIQUE,
+    delivery_id uuid,
     buyer_id    uuid,
     farm_ids    uuid[] NOT NULL DEFAULT '{}',
     status      text NOT NULL CHECK (status IN ('READY', 'ON_ROUTE', 'DELIVERED', 'CANCELLED')),
@@ -16,12 +16,12 @@ CREATE TABLE delivery.deliveries (
     next_at_s   double precision,  -- when the clock moves it next, in simulated seconds; null: never
     created_at  timestamptz NOT NULL,
     updated_at  timestamptz NOT NULL
-);
+) WITH (fillfactor = 80);
 CREATE INDEX deliveries_due ON delivery.deliveries (next_at_s) WHERE next_at_s IS NOT NULL;
 
--- What happened to a box; rows are only ever added.
+-- What happened to a box; rows are only ever added, in the statement that writes the delivery: hence no foreign key.
 CREATE TABLE delivery.tracking_events (
-    order_id uuid NOT NULL REFERENCES delivery.deliveries,
+    order_id uuid NOT NULL,
     sequence integer NOT NULL,
     type     text NOT NULL CHECK (type IN ('CREATED', 'PICKED_UP', 'AT_HUB', 'OUT_FOR_DELIVERY', 'ATTEMPT_FAILED', 'EXCEPTION',
                                            'DELIVERED', 'CANCELLED')),
@@ -49,7 +49,7 @@ $$;
 
 CREATE TABLE delivery.outbox (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    event_id    uuid NOT NULL UNIQUE,
+    event_id    uuid NOT NULL,
     type        text NOT NULL,
     subject     text NOT NULL,
     data        text NOT NULL,

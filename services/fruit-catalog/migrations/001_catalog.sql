@@ -218,7 +218,7 @@ CREATE TABLE catalog.hold_lines (
 
 CREATE TABLE catalog.outbox (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    event_id    uuid NOT NULL UNIQUE,
+    event_id    uuid NOT NULL,
     type        text NOT NULL,
     subject     text NOT NULL,
     data        text NOT NULL,
