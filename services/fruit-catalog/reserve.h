@@ -84,17 +84,17 @@ CH_MUST_CHECK enum ch_err reserve_read_wait(struct ch_ctx *ctx, struct ch_tx *tx
                                             struct reserve_facts *ret_facts);
 /** Locks SKUs in the order of their ids; sent, not awaited. */
 CH_MUST_CHECK enum ch_err reserve_lock(struct ch_tx *tx, const struct ch_uuid *sku_ids, size_t count);
-/** Sends all that the new ones of the decided orders change. `cluster_id` names the database that stores the orders
- * (data NULL: unknown); when it is this one the commit leaves the disk to theirs. */
+/** Sends all that the new ones of the decided orders change. `cluster_run` names the database that stores the
+ * orders and since when it has not crashed (data NULL: unknown); when it is this one the commit leaves the disk to theirs. */
 CH_MUST_CHECK enum ch_err reserve_write(struct ch_tx *tx, struct reserve_order *const *orders, size_t order_count,
-                                        const struct reserve_facts *facts, struct ch_str cluster_id);
+                                        const struct reserve_facts *facts, struct ch_str cluster_run);
 
 /* ---- the batch ---- */
 
 /** Decides the orders of one call together with those of others that arrive meanwhile, in one commit. All that the
  * answers point to lies in ctx's arena. */
 CH_MUST_CHECK enum ch_err reserve_wait(struct ch_ctx *ctx, struct reserve_order *orders, size_t count,
-                                       struct ch_str cluster_id);
+                                       struct ch_str cluster_run);
 /** Of struct catalog_state. */
 void reserve_commit(void *loop, struct ch_batch_item **items, size_t count);
 

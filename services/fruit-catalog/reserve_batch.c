@@ -14,7 +14,7 @@ struct reservation {
     struct ch_ctx *ctx;
     struct reserve_order *orders;
     size_t count;
-    struct ch_str cluster_id;
+    struct ch_str cluster_run;
 };
 
 struct flight {
@@ -24,7 +24,7 @@ struct flight {
     size_t count;
     struct ch_uuid *order_ids, *sku_ids;
     size_t sku_count;
-    struct ch_str cluster_id; // of all calls; data NULL: they differ
+    struct ch_str cluster_run; // of all calls; data NULL: they differ
     struct reserve_facts facts;
 };
 
@@ -60,10 +60,10 @@ static enum ch_err flight_load(struct flight *flight, struct ch_batch_item **ite
         }
     }
     flight->sku_count = ids_sort_unique(flight->sku_ids, flight->sku_count);
-    flight->cluster_id = ((const struct reservation *)items[0])->cluster_id;
+    flight->cluster_run = ((const struct reservation *)items[0])->cluster_run;
     for (size_t i = 1; i < count; i++)
-        if (!ch_str_eq(((const struct reservation *)items[i])->cluster_id, flight->cluster_id))
-            flight->cluster_id = (struct ch_str){0};
+        if (!ch_str_eq(((const struct reservation *)items[i])->cluster_run, flight->cluster_run))
+            flight->cluster_run = (struct ch_str){0};
     return CH_OK;
 }
 
@@ -106,7 +106,7 @@ static enum ch_err attempt_wait(struct flight *flight)
                          facts->hold_count);
     if (err || !takes_any(flight))
         return err;
-    err = reserve_write(&tx, flight->orders, flight->count, facts, flight->cluster_id);
+    err = reserve_write(&tx, flight->orders, flight->count, facts, flight->cluster_run);
     if (err)
         return err;
     err = ch_tx_commit_wait(&tx);
@@ -207,10 +207,10 @@ void reserve_commit(void *loop, struct ch_batch_item **items, size_t count)
         items[i]->result = err;
 }
 
-enum ch_err reserve_wait(struct ch_ctx *ctx, struct reserve_order *orders, size_t count, struct ch_str cluster_id)
+enum ch_err reserve_wait(struct ch_ctx *ctx, struct reserve_order *orders, size_t count, struct ch_str cluster_run)
 {
     struct catalog_state *state = ch_loop_state(ctx);
-    struct reservation call = {.ctx = ctx, .orders = orders, .count = count, .cluster_id = cluster_id};
+    struct reservation call = {.ctx = ctx, .orders = orders, .count = count, .cluster_run = cluster_run};
 
     ctx->step = "reserve stock";
     return ch_batch_join_wait(&state->reserve, &call.item, ctx->deadline_ns);

@@ -271,7 +271,7 @@ static enum ch_err put_events(struct ch_pg_args *args, const struct ch_trace *tr
 }
 
 enum ch_err reserve_write(struct ch_tx *tx, struct reserve_order *const *orders, size_t order_count,
-                          const struct reserve_facts *facts, struct ch_str cluster_id)
+                          const struct reserve_facts *facts, struct ch_str cluster_run)
 {
     struct ch_pg_args args;
     enum ch_err err;
@@ -284,6 +284,6 @@ enum ch_err reserve_write(struct ch_tx *tx, struct reserve_order *const *orders,
         err = put_lines(&args, orders, order_count);
     if (!err)
         err = put_events(&args, &tx->ctx->trace, facts);
-    ch_pg_text(&args, cluster_id);
+    ch_pg_text(&args, cluster_run);
     return err ? err : ch_tx_send(tx, Q_RESERVE_WRITE, &args);
 }

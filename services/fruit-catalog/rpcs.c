@@ -269,7 +269,7 @@ static enum ch_err rpc_reserve(struct ch_call *call, const void *in, void *out)
     err = read_orders(ctx, request, &orders);
     if (err)
         return err;
-    err = reserve_wait(ctx, orders, count, ch_str_of(request->cluster_id));
+    err = reserve_wait(ctx, orders, count, ch_str_of(request->cluster_run));
     if (err)
         return err;
 

@@ -176,17 +176,17 @@ static enum ch_err reserve_all(struct ch_ctx *ctx, struct ch_batch_item **items,
     request.orders = ch_arena_array(ctx->arena, count, sizeof(request.orders[0]));
     if (!request.orders)
         return CH_ERR_NO_MEMORY;
-    const struct ch_str cluster_id = ((const struct reservation *)items[0])->order->cluster_id;
-    bool is_one_cluster = cluster_id.data != NULL;
+    const struct ch_str cluster_run = ((const struct reservation *)items[0])->order->cluster_run;
+    bool is_one_cluster = cluster_run.data != NULL;
     for (size_t i = 0; i < count; i++) {
         const struct order *order = ((const struct reservation *)items[i])->order;
         request.orders[i] = reservation_message(ctx->arena, order);
         if (!request.orders[i])
             return CH_ERR_NO_MEMORY;
-        is_one_cluster = is_one_cluster && ch_str_eq(order->cluster_id, cluster_id);
+        is_one_cluster = is_one_cluster && ch_str_eq(order->cluster_run, cluster_run);
     }
     if (is_one_cluster)
-        request.cluster_id = (char *)cluster_id.data; // only read; NUL-terminated by the arena
+        request.cluster_run = (char *)cluster_run.data; // only read; NUL-terminated by the arena
 
     enum ch_err err =
         ch_peer_call_wait(ch_peer_at(ctx, PEER_CATALOG), ctx, &rpc_reserve, &request.base, ctx->deadline_ns, &reply);

@@ -112,9 +112,11 @@ static enum ch_err order_answer_again(struct ch_ctx *ctx, struct order *order, c
 }
 
 // Stores the reserved order. An order number taken by chance is replaced once; what loses to an earlier order of the
-// same key gives its stock back and answers that order.
+// same key gives its stock back and answers that order. order->cluster_run stays that of before the reservation: after
+// a crash in between the order must not be stored, because the reservation may have gone with it.
 static enum ch_err order_store_wait(struct ch_ctx *ctx, struct order *order)
 {
+    struct ch_str cluster_run_now;
     struct order earlier = {0};
     enum ch_err err;
 
@@ -130,7 +132,7 @@ static enum ch_err order_store_wait(struct ch_ctx *ctx, struct order *order)
             return err;
         if (is_placed)
             return CH_OK;
-        err = order_by_key_wait(ctx, order->buyer_id, order->idempotency_key, &earlier, &order->cluster_id);
+        err = order_by_key_wait(ctx, order->buyer_id, order->idempotency_key, &earlier, &cluster_run_now);
         if (err != CH_ERR_NOT_FOUND)
             break;
     }
@@ -153,7 +155,7 @@ enum ch_err order_place_wait(struct ch_ctx *ctx, struct order *order)
     if (err)
         return err;
 
-    err = order_by_key_wait(ctx, order->buyer_id, order->idempotency_key, &earlier, &order->cluster_id);
+    err = order_by_key_wait(ctx, order->buyer_id, order->idempotency_key, &earlier, &order->cluster_run);
     if (err != CH_ERR_NOT_FOUND)
         return err ? err : order_answer_again(ctx, order, &earlier);
 

@@ -62,7 +62,7 @@ struct order {
     char order_no[ORDER_NO_TEXT];
     enum order_status status;
     struct ch_str idempotency_key;
-    struct ch_str cluster_id; /**< database that will store it, for FruitCatalog; only while it is being placed */
+    struct ch_str cluster_run; /**< of the database that will store it; only while it is being placed */
     uint8_t request_hash[32];
     struct ch_str payment_token;        /**< only while it is being placed */
     struct ch_str masked_payment_token; /**< what is stored and shown */

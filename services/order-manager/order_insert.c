@@ -15,10 +15,11 @@ struct insertion {
     bool is_placed;
 };
 
-// Columns of order_insert_batch, one array each, in the order of its parameters.
+// Columns of order_insert_batch, one array each.
 struct order_columns {
     struct ch_uuid *order_id, *buyer_id, *event_id;
-    struct ch_str *order_no, *key, *hash, *recipient, *gift, *token, *reply, *trace_id, *traceparent, *event_data;
+    struct ch_str *order_no, *key, *hash, *recipient, *gift, *token, *reply, *trace_id, *traceparent, *event_data,
+        *cluster_run;
     int64_t *items_krw, *fee_krw, *created_at_us;
 };
 struct line_columns {
@@ -99,8 +100,8 @@ static bool order_columns_alloc(struct ch_arena *arena, struct order_columns *c,
            COLUMN(arena, c->order_no, n) && COLUMN(arena, c->key, n) && COLUMN(arena, c->hash, n) &&
            COLUMN(arena, c->recipient, n) && COLUMN(arena, c->gift, n) && COLUMN(arena, c->token, n) &&
            COLUMN(arena, c->reply, n) && COLUMN(arena, c->trace_id, n) && COLUMN(arena, c->traceparent, n) &&
-           COLUMN(arena, c->event_data, n) && COLUMN(arena, c->items_krw, n) && COLUMN(arena, c->fee_krw, n) &&
-           COLUMN(arena, c->created_at_us, n);
+           COLUMN(arena, c->event_data, n) && COLUMN(arena, c->cluster_run, n) && COLUMN(arena, c->items_krw, n) &&
+           COLUMN(arena, c->fee_krw, n) && COLUMN(arena, c->created_at_us, n);
 }
 
 static bool line_columns_alloc(struct ch_arena *arena, struct line_columns *c, size_t n)
@@ -134,6 +135,7 @@ static bool fill_order(struct ch_ctx *ctx, struct order_columns *c, size_t i, co
     c->trace_id[i] = ch_str_of(trace_id);
     c->traceparent[i] = ch_str_of(traceparent);
     c->event_data[i] = json_text(ctx, write_placed_event, order);
+    c->cluster_run[i] = order->cluster_run;
     c->items_krw[i] = order->items_krw;
     c->fee_krw[i] = order->shipping_fee_krw;
     c->created_at_us[i] = order->created_at_us;
@@ -220,6 +222,7 @@ static enum ch_err insert_all(struct ch_ctx *ctx, struct ch_batch_item **items, 
     ch_pg_args_init(&args, ctx);
     put_orders(&args, &orders, count);
     put_lines(&args, &lines, line_count);
+    ch_pg_text_array(&args, orders.cluster_run, count);
     enum ch_err err = ch_pg_run_wait(ctx, Q_ORDER_INSERT_BATCH, &args, &rows);
     if (err)
         return err;

@@ -139,9 +139,9 @@ static enum ch_err load_lines_wait(struct ch_ctx *ctx, struct order *orders, siz
 }
 
 enum ch_err order_by_key_wait(struct ch_ctx *ctx, struct ch_uuid buyer_id, struct ch_str key, struct order *ret_order,
-                              struct ch_str *ret_cluster_id)
+                              struct ch_str *ret_cluster_run)
 {
-    enum { COL_KEY_CLUSTER, COL_KEY_ORDER_ID, COL_KEY_HASH, COL_KEY_REPLY };
+    enum { COL_KEY_CLUSTER_RUN, COL_KEY_ORDER_ID, COL_KEY_HASH, COL_KEY_REPLY };
     struct ch_pg_rows *rows CH_PG_ROWS = NULL;
     struct ch_pg_args args;
 
@@ -153,7 +153,7 @@ enum ch_err order_by_key_wait(struct ch_ctx *ctx, struct ch_uuid buyer_id, struc
         return err;
     if (ch_pg_count(rows) == 0)
         return CH_ERR_INTERNAL; // it always has one row
-    *ret_cluster_id = ch_pg_copy_str(rows, 0, COL_KEY_CLUSTER, ctx->arena);
+    *ret_cluster_run = ch_pg_copy_str(rows, 0, COL_KEY_CLUSTER_RUN, ctx->arena);
     if (ch_pg_is_null(rows, 0, COL_KEY_ORDER_ID))
         return CH_ERR_NOT_FOUND;
     const struct ch_str hash = ch_pg_get_str(rows, 0, COL_KEY_HASH);

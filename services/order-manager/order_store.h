@@ -8,15 +8,16 @@
 
 #include "order.h"
 
-/** Joins the batch of inserts. *ret_is_placed false: the id is fenced, or the buyer has an order with this key. */
+/** Joins the batch of inserts. *ret_is_placed false: the id is fenced, the buyer has an order with this
+ * key, or the database has crashed since order->cluster_run was read. */
 CH_MUST_CHECK enum ch_err order_insert_wait(struct ch_ctx *ctx, struct order *order, bool *ret_is_placed);
 /** What the batch of inserts runs; see batches_start. */
 void order_insert_commit(void *loop, struct ch_batch_item **items, size_t count);
 
 /** Earlier order of this buyer and key: fills order_id, request_hash and reply; CH_ERR_NOT_FOUND if none. In both cases
- * *ret_cluster_id names the database that stores orders. */
+ * *ret_cluster_run names the database that stores orders, and since when it has not crashed. */
 CH_MUST_CHECK enum ch_err order_by_key_wait(struct ch_ctx *ctx, struct ch_uuid buyer_id, struct ch_str key,
-                                            struct order *ret_order, struct ch_str *ret_cluster_id);
+                                            struct order *ret_order, struct ch_str *ret_cluster_run);
 CH_MUST_CHECK enum ch_err order_find_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct order *ret_order);
 CH_MUST_CHECK enum ch_err order_timeline_wait(struct ch_ctx *ctx, struct ch_uuid order_id,
                                               struct timeline_entry **ret_entries, size_t *ret_count);

@@ -3,18 +3,21 @@
 
 -- name: order_insert_batch :write
 -- Orders, lines, first timeline entry and order.placed of a whole batch in one commit. Returns the ids that became orders:
--- an id that is missing lost against a fence or against an earlier order with the same buyer and key.
+-- an id that is missing lost against a fence or against an earlier order with the same buyer and key, or its reservation may be lost:
+-- $29 is what order_by_key answered before the stock was reserved, and if this database has crashed since then, the reservation may
+-- have gone with it. Null: the reservation has reached the disk.
 WITH input AS (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::bytea[], $6::int8[], $7::int8[], $8::text[], $9::text[],
-                         $10::text[], $11::text[], $12::timestamptz[], $13::text[], $14::text[], $15::uuid[], $16::text[])
+                         $10::text[], $11::text[], $12::timestamptz[], $13::text[], $14::text[], $15::uuid[], $16::text[], $29::text[])
         AS t (order_id, order_no, buyer_id, idempotency_key, request_hash, items_krw, shipping_fee_krw, recipient, gift_message,
-              masked_payment_token, reply, created_at, trace_id, traceparent, event_id, event_data)
+              masked_payment_token, reply, created_at, trace_id, traceparent, event_id, event_data, cluster_run)
 ), placed AS (
     INSERT INTO orders.orders (order_id, status, order_no, buyer_id, idempotency_key, request_hash, items_krw, shipping_fee_krw, total_krw,
                                recipient, gift_message, masked_payment_token, reply, created_at, updated_at)
     SELECT order_id, 'PLACED', order_no, buyer_id, idempotency_key, request_hash, items_krw, shipping_fee_krw, items_krw + shipping_fee_krw,
            recipient::jsonb, gift_message, masked_payment_token, reply, created_at, created_at
     FROM input
+    WHERE cluster_run IS NULL OR cluster_run = (SELECT system_identifier || '/' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) FROM pg_control_system())
     ON CONFLICT DO NOTHING
     RETURNING order_id
 ), lines AS (
@@ -36,8 +39,9 @@ WITH input AS (
 SELECT order_id FROM placed;
 
 -- name: order_by_key :read
--- Always one row: this database's own name, and the earlier order of this buyer with this key with the answer it got, or nulls.
-SELECT c.system_identifier::text, o.order_id, o.request_hash, o.reply
+-- Always one row: this database's cluster and since when it has not crashed (a recovery begins its statistics anew), and the earlier order
+-- of this buyer with this key with the answer it got, or nulls.
+SELECT c.system_identifier || '/' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()), o.order_id, o.request_hash, o.reply
 FROM pg_control_system() AS c
 LEFT JOIN orders.orders AS o ON o.buyer_id = $1::uuid AND o.idempotency_key = $2::text;
 
