@@ -5,7 +5,8 @@
 -- Orders, lines, first timeline entry and order.placed of a whole batch in one commit. Returns the ids that became orders:
 -- an id that is missing lost against a fence or against an earlier order with the same buyer and key, or its reservation may be lost:
 -- $29 is what order_by_key answered before the stock was reserved, and if this database has crashed since then, the reservation may
--- have gone with it. Null: the reservation has reached the disk.
+-- have gone with it. Null: the reservation has reached the disk. Keys go in one order, so that two batches that hold the same ones do not wait
+-- for each other for ever.
 WITH input AS (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::bytea[], $6::int8[], $7::int8[], $8::text[], $9::text[],
                          $10::text[], $11::text[], $12::timestamptz[], $13::text[], $14::text[], $15::uuid[], $16::text[], $29::text[])
@@ -17,7 +18,9 @@ WITH input AS (
     SELECT order_id, 'PLACED', order_no, buyer_id, idempotency_key, request_hash, items_krw, shipping_fee_krw, items_krw + shipping_fee_krw,
            recipient::jsonb, gift_message, masked_payment_token, reply, created_at, created_at
     FROM input
-    WHERE cluster_run IS NULL OR cluster_run = (SELECT system_identifier || '/' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) FROM pg_control_system())
+    WHERE cluster_run IS NULL
+       OR cluster_run = (SELECT system_identifier || '/' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) FROM pg_control_system())
+    ORDER BY buyer_id, idempotency_key, order_id
     ON CONFLICT DO NOTHING
     RETURNING order_id
 ), lines AS (
@@ -89,7 +92,7 @@ SELECT status, at, actor, reason, trace_id FROM orders.timeline WHERE order_id =
 -- name: order_fence_batch :write
 -- Fences every id that is no order yet, then none of them can become one.
 INSERT INTO orders.orders (order_id, status, created_at, updated_at)
-SELECT order_id, 'ABORTED', now(), now() FROM unnest($1::uuid[]) AS t (order_id)
+SELECT order_id, 'ABORTED', now(), now() FROM unnest($1::uuid[]) AS t (order_id) ORDER BY order_id
 ON CONFLICT DO NOTHING;
 
 -- name: order_fates :read
