@@ -38,6 +38,14 @@ static const struct refusal {
     [CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_ORDER_CLOSED] = {CH_ERR_ORDER_CLOSED, NULL, NULL},
 };
 
+// The first that applies to a line is what it is told, as FruitCatalog decides of the whole order.
+static const Catalog__V1__ReserveOutcome line_faults[] = {
+    CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_SKU_UNAVAILABLE,
+    CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_LIMIT_EXCEEDED,
+    CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_PRICE_CHANGED,
+    CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_STOCK_SHORT,
+};
+
 static char *uuid_text(struct ch_arena *arena, struct ch_uuid uuid)
 {
     char *text = ch_arena_alloc(arena, CH_UUID_TEXT);
@@ -133,6 +141,21 @@ static char *tell_limit(struct ch_arena *arena, const Catalog__V1__ReservationLi
     return ch_arena_printf(arena, "%s: 최대 %d상자", result->sku->sku_id, result->sku->per_order_limit);
 }
 
+static void tell_line(struct ch_ctx *ctx, size_t index, const Catalog__V1__ReservationLineResult *result,
+                      const struct order_line *line)
+{
+    const struct refusal *refusal = NULL;
+    const char *detail = NULL;
+
+    for (size_t i = 0; i < sizeof(line_faults) / sizeof(line_faults[0]) && !detail; i++) {
+        refusal = &refusals[line_faults[i]];
+        detail = refusal->tell(ctx->arena, result, line);
+    }
+    if (detail)
+        ch_faults_add(&ctx->faults, ch_arena_printf(ctx->arena, "/lines/%zu/%s", index, refusal->member),
+                      ch_err_row(refusal->err)->code, "%s", detail);
+}
+
 static enum ch_err reservation_refused(struct reservation *reservation,
                                        const Catalog__V1__OrderReservationResult *result)
 {
@@ -142,14 +165,10 @@ static enum ch_err reservation_refused(struct reservation *reservation,
     if (outcome >= sizeof(refusals) / sizeof(refusals[0]) || !refusals[outcome].err ||
         result->n_lines > reservation->order->line_count)
         return CH_ERR_INTERNAL;
-    const struct refusal *refusal = &refusals[outcome];
-    for (size_t i = 0; i < result->n_lines && refusal->tell; i++) {
-        const char *detail = refusal->tell(ctx->arena, result->lines[i], &reservation->order->lines[i]);
-        if (detail)
-            ch_faults_add(&ctx->faults, ch_arena_printf(ctx->arena, "/lines/%zu/%s", i, refusal->member),
-                          ch_err_row(refusal->err)->code, "%s", detail);
-    }
-    return refusal->err;
+    for (size_t i = 0; i < result->n_lines; i++)
+        if (!result->lines[i]->ok)
+            tell_line(ctx, i, result->lines[i], &reservation->order->lines[i]);
+    return refusals[outcome].err;
 }
 
 static enum ch_err reservation_settle(struct reservation *reservation,
