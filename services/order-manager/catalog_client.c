@@ -186,6 +186,35 @@ static enum ch_err reservation_settle(struct reservation *reservation,
     return err;
 }
 
+// A call that failed as a whole was OrderManager's call: that its token was refused, or that FruitCatalog ended it,
+// says nothing of the buyers, who wait for their orders. What is not named is a mistake of ours.
+static const struct {
+    enum ch_err said, told;
+} call_failures[] = {
+    {CH_ERR_UNAVAILABLE, CH_ERR_UNAVAILABLE},
+    {CH_ERR_OVERLOADED, CH_ERR_OVERLOADED},
+    {CH_ERR_DEADLINE, CH_ERR_DEADLINE},
+    {CH_ERR_NO_MEMORY, CH_ERR_NO_MEMORY},
+    {CH_ERR_LIMIT, CH_ERR_LIMIT},
+    {CH_ERR_CANCELLED, CH_ERR_UNAVAILABLE},
+    {CH_ERR_CONFLICT, CH_ERR_UNAVAILABLE},
+    {CH_ERR_DUPLICATE, CH_ERR_UNAVAILABLE},
+    {CH_ERR_FORBIDDEN, CH_ERR_UNAVAILABLE},
+    {CH_ERR_UNAUTHENTICATED, CH_ERR_UNAVAILABLE},
+};
+
+static enum ch_err call_failure(const struct ch_ctx *ctx, enum ch_err said)
+{
+    enum ch_err told = CH_ERR_INTERNAL;
+
+    for (size_t i = 0; i < sizeof(call_failures) / sizeof(call_failures[0]); i++)
+        if (call_failures[i].said == said)
+            told = call_failures[i].told;
+    if (told != said)
+        ch_log(CH_LOG_WARN, &ctx->trace, "reserve.refused", CH_LS("error", ch_err_row(said)->code));
+    return told;
+}
+
 static enum ch_err reserve_all(struct ch_ctx *ctx, struct ch_batch_item **items, size_t count)
 {
     Catalog__V1__ReserveRequest request = CATALOG__V1__RESERVE_REQUEST__INIT;
@@ -210,7 +239,7 @@ static enum ch_err reserve_all(struct ch_ctx *ctx, struct ch_batch_item **items,
     enum ch_err err =
         ch_peer_call_wait(ch_peer_at(ctx, PEER_CATALOG), ctx, &rpc_reserve, &request.base, ctx->deadline_ns, &reply);
     if (err)
-        return err;
+        return call_failure(ctx, err);
     const Catalog__V1__ReserveResponse *response = reply;
     if (response->n_results != count)
         return CH_ERR_INTERNAL;
