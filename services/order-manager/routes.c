@@ -176,7 +176,8 @@ static enum ch_err farm_orders(struct ch_request *req)
     err = ch_param_uuid(req, 0, &farm_id);
     if (err)
         return err;
-    if (!ch_may(who, CH_ADMIN) && !(who->is_farmer && ch_uuid_eq(who->farm_id, farm_id)))
+    const bool is_own = who->is_farmer && !ch_uuid_is_nil(who->farm_id) && ch_uuid_eq(who->farm_id, farm_id);
+    if (!ch_may(who, CH_ADMIN) && !is_own)
         return CH_ERR_NOT_FOUND;
     err = read_page(req, &page);
     if (err)
