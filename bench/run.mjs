@@ -3,11 +3,13 @@
 // Exists so that a claim of speed can be checked by anyone with `./dev bench`. Must never print a figure it did not just measure.
 
 import { execFileSync, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { SignJWT, importPKCS8 } from 'jose';
 import pg from 'pg';
 
 const root = new URL('..', import.meta.url).pathname;
@@ -74,6 +76,16 @@ async function makeProducts(count, skusEach) {
   return { productId, skus };
 }
 
+// As many buyers as SKUs: one row an order, spread as a shop's are.
+async function buyerTokens(count) {
+  const keys = join(process.env.GWASUWON_VAR, 'keys');
+  const kid = readFileSync(join(keys, 'signing.kid'), 'utf8').trim();
+  const key = await importPKCS8(readFileSync(join(keys, `${kid}.pem`), 'utf8'), 'RS256');
+  const sign = () => new SignJWT({ scope: 'orders:write orders:read', roles: ['buyer'] }).setProtectedHeader({ alg: 'RS256', kid, typ: 'at+jwt' })
+    .setIssuer(status.issuer).setAudience('gwasuwon').setSubject(randomUUID()).setIssuedAt().setExpirationTime('1h').sign(key);
+  return Promise.all(Array.from({ length: count }, sign));
+}
+
 // ---- wrk and pgbench ---------------------------------------------------------------------------------------------------------
 
 function wrkGet(url) {
@@ -134,9 +146,10 @@ function pgbenchOnce() {
 
 async function ordersAgainstPgbench(skus) {
   writeFileSync(join(dir, 'skus'), skus.join('\n') + '\n');
-  writeFileSync(join(dir, 'tokens'), [dev('token', 'buyer1'), dev('token', 'buyer2')].join('\n') + '\n');
+  writeFileSync(join(dir, 'tokens'), (await buyerTokens(64)).join('\n') + '\n');
   await db.query(readFileSync(join(root, 'bench/order_schema.sql'), 'utf8'));
   await ordersOnce(join(dir, 'skus'), `warm-${Date.now()}`);
+  await db.query('VACUUM ANALYZE'); // both sides alike, as pgbench does for its own tables
   const ours = [], theirs = [];
   for (let i = 0; i < rounds; i++) {
     theirs.push(pgbenchOnce());

@@ -63,7 +63,7 @@ SELECT order_id, order_no, buyer_id, status, items_krw, shipping_fee_krw, total_
        recipient->>'doorNote', gift_message, masked_payment_token, delivery_status, delivery_carrier, delivery_invoice_no,
        delivery_as_of, created_at, updated_at
 FROM orders.orders
-WHERE buyer_id = $1::uuid AND order_id < $2::uuid AND ($3::text IS NULL OR status = $3::text)
+WHERE buyer_id = $1::uuid AND order_id < $2::uuid AND ($3::text IS NULL OR status = $3::text) AND status <> 'ABORTED'
 ORDER BY order_id DESC
 LIMIT $4::int4;
 
