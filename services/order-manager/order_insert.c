@@ -243,6 +243,8 @@ void order_insert_commit(void *loop, struct ch_batch_item **items, size_t count)
     enum ch_err err = ch_ctx_open(&ctx, loop, "order.insert", INSERT_TIMEOUT_MS, &first->ctx->trace);
     if (!err) {
         err = insert_all(&ctx, items, count);
+        if (err == CH_ERR_CONFLICT || err == CH_ERR_DUPLICATE) // the batch lost against others: no buyer's doing
+            err = CH_ERR_UNAVAILABLE;
         ch_ctx_close(&ctx, err);
     }
     for (size_t i = 0; i < count; i++)
