@@ -34,11 +34,17 @@ static json_t *message_as_json(const Orders__V1__PlaceOrderRequest *request)
 {
     const Orders__V1__Recipient *to = request->recipient;
     json_t *lines = json_array();
+    bool is_whole = lines != NULL;
 
-    for (size_t i = 0; i < request->n_lines; i++)
-        json_array_append_new(lines, json_pack("{s:s, s:i, s:I}", "skuId", request->lines[i]->sku_id, "quantity",
-                                               request->lines[i]->quantity, "unitPriceKrw",
-                                               (json_int_t)request->lines[i]->unit_price_krw));
+    // A line that found no memory must not become an order without it.
+    for (size_t i = 0; i < request->n_lines && is_whole; i++)
+        is_whole = !json_array_append_new(lines, json_pack("{s:s, s:i, s:I}", "skuId", request->lines[i]->sku_id,
+                                                           "quantity", request->lines[i]->quantity, "unitPriceKrw",
+                                                           (json_int_t)request->lines[i]->unit_price_krw));
+    if (!is_whole) {
+        json_decref(lines);
+        return NULL;
+    }
     json_t *json = json_pack("{s:s, s:s, s:o}", "paymentToken", request->payment_token, "giftMessage",
                              request->gift_message, "lines", lines);
     if (json && to)
