@@ -6,9 +6,12 @@
 #include "config.h"
 #include "delivery_client.h"
 #include "order_store.h"
+#include "order_twin.h"
 
 #include <stdio.h>
 #include <time.h>
+
+#define TWIN_LOOK_NS INT64_C(5000000)
 
 // Shape of an order's number: day in Korea and six characters of Crockford's base 32 (no I, L, O, U to misread on the
 // phone).
@@ -143,17 +146,10 @@ static enum ch_err order_store_wait(struct ch_ctx *ctx, struct order *order)
     return err ? err : order_answer_again(ctx, order, &earlier);
 }
 
-enum ch_err order_place_wait(struct ch_ctx *ctx, struct order *order)
+static enum ch_err order_place_once_wait(struct ch_ctx *ctx, struct order *order)
 {
     struct order earlier = {0};
     enum ch_err err;
-
-    err = order_check_lines(ctx, order);
-    if (err)
-        return err;
-    err = order_hash(order);
-    if (err)
-        return err;
 
     err = order_by_key_wait(ctx, order->buyer_id, order->idempotency_key, &earlier, &order->cluster_run);
     if (err != CH_ERR_NOT_FOUND)
@@ -169,6 +165,49 @@ enum ch_err order_place_wait(struct ch_ctx *ctx, struct order *order)
     order->masked_payment_token = order_mask_token(ctx, order->payment_token);
     order_total(order);
     return order_store_wait(ctx, order);
+}
+
+// The stock was short while the same key was being placed by another request: perhaps that one took it. What became of
+// it is what this one is told.
+static enum ch_err order_ask_twin_wait(struct ch_ctx *ctx, struct order *order)
+{
+    struct ch_str cluster_run_now;
+    struct order earlier = {0};
+    enum ch_err err;
+
+    ctx->step = "wait for the same key";
+    while (order_twin_is_in_flight(order->buyer_id, order->idempotency_key)) {
+        const int64_t look_ns = ch_now_ns() + TWIN_LOOK_NS;
+
+        if (ch_now_ns() >= ctx->deadline_ns)
+            return CH_ERR_DEADLINE;
+        err = ch_sleep_wait(look_ns < ctx->deadline_ns ? look_ns : ctx->deadline_ns);
+        if (err)
+            return err;
+    }
+    err = order_by_key_wait(ctx, order->buyer_id, order->idempotency_key, &earlier, &cluster_run_now);
+    if (err)
+        return err == CH_ERR_NOT_FOUND ? CH_ERR_STOCK_SHORT : err;
+    ch_faults_init(&ctx->faults, ctx->arena); // they told of the stock
+    return order_answer_again(ctx, order, &earlier);
+}
+
+enum ch_err order_place_wait(struct ch_ctx *ctx, struct order *order)
+{
+    struct order_twin twin;
+    enum ch_err err;
+
+    err = order_check_lines(ctx, order);
+    if (err)
+        return err;
+    err = order_hash(order);
+    if (err)
+        return err;
+
+    order_twin_begin(&twin, order->buyer_id, order->idempotency_key); // before the key is looked up: none is missed
+    err = order_place_once_wait(ctx, order);
+    order_twin_end(&twin);
+    return err == CH_ERR_STOCK_SHORT && twin.had_twin ? order_ask_twin_wait(ctx, order) : err;
 }
 
 enum ch_err order_get_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct order *ret_order)
