@@ -85,7 +85,8 @@ CH_MUST_CHECK enum ch_err reserve_read_wait(struct ch_ctx *ctx, struct ch_tx *tx
 /** Locks SKUs in the order of their ids; sent, not awaited. */
 CH_MUST_CHECK enum ch_err reserve_lock(struct ch_tx *tx, const struct ch_uuid *sku_ids, size_t count);
 /** Sends all that the new ones of the decided orders change. `cluster_run` names the database that stores the
- * orders and since when it has not crashed (data NULL: unknown); when it is this one the commit leaves the disk to theirs. */
+ * orders and since when it has not crashed (data NULL: unknown); when it is this one the commit leaves the disk to
+ * theirs. */
 CH_MUST_CHECK enum ch_err reserve_write(struct ch_tx *tx, struct reserve_order *const *orders, size_t order_count,
                                         const struct reserve_facts *facts, struct ch_str cluster_run);
 
