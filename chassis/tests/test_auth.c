@@ -62,7 +62,7 @@ static char *sign(cjose_jwk_t *jwk, const char *header_text, const char *claims)
 #define BASE "\"iss\":\"https://issuer\",\"aud\":\"gwasuwon\",\"sub\":\"018f0000-0000-7000-8000-0000000000b1\""
 #define GOOD                                                                                                           \
     "{" BASE ",\"exp\":2000,\"scope\":\"orders:read  orders:write "                                                    \
-             "other\",\"roles\":[\"farmer\"],\"farmId\":\"018f0000-0000-7000-9000-000000000001\"}"
+    "other\",\"roles\":[\"farmer\"],\"farmId\":\"018f0000-0000-7000-9000-000000000001\"}"
 
 enum signer { BY_RSA, BY_EC, BY_STRANGER };
 

@@ -80,7 +80,7 @@ static void hold(void *arg)
 
 static void fill_and_release(void *arg)
 {
-    size_t max = TEST_FIBERS + 10, count = max - ch_loop_fibers(loop), i;
+    size_t max = LOOP_FIBERS, count = max - ch_loop_fibers(loop), i;
     struct ch_wait *waits = calloc(count, sizeof(*waits));
 
     (void)arg;

@@ -3,9 +3,10 @@
  * @file auth.h
  * @brief Who asks: JWT access tokens (RFC 9068, RFC 7519) checked against a JWKS (RFC 7517) by file or URL.
  *
- * Only RS256 and ES256; the key's own algorithm decides, never the token's header alone. iss, aud, exp, nbf (60 s leeway) and typ are
- * checked. Verified tokens are cached per loop until they expire (bounded). Unknown kid: the key set is read again, at most once in
- * a second from a file and once in 10 s from a URL. While the key source is away the last good keys stay.
+ * Only RS256 and ES256; the key's own algorithm decides, never the token's header alone. iss, aud, exp, nbf (60 s
+ * leeway) and typ are checked. Verified tokens are cached per loop until they expire (bounded). Unknown kid: the key
+ * set is read again, at most once in a second from a file and once in 10 s from a URL. While the key source is away the
+ * last good keys stay.
  */
 #ifndef CH_AUTH_H
 #define CH_AUTH_H
@@ -23,13 +24,13 @@ enum ch_scope {
 
 /** Who asks, as a verified token says. */
 struct ch_identity {
-    char sub[64];            /**< subject as the issuer wrote it */
-    struct ch_uuid id;       /**< sub as UUID; nil when it is none */
-    unsigned scopes;         /**< enum ch_scope bits */
+    char sub[64];      /**< subject as the issuer wrote it */
+    struct ch_uuid id; /**< sub as UUID; nil when it is none */
+    unsigned scopes;   /**< enum ch_scope bits */
     bool is_farmer, is_operator, is_buyer;
-    struct ch_uuid farm_id;  /**< farmers; else nil */
-    char service[32];        /**< name of the calling service; "" for people */
-    int64_t expires_s;       /**< Unix seconds */
+    struct ch_uuid farm_id; /**< farmers; else nil */
+    char service[32];       /**< name of the calling service; "" for people */
+    int64_t expires_s;      /**< Unix seconds */
 };
 static inline bool ch_may(const struct ch_identity *identity, unsigned any_of_scopes)
 {
@@ -43,17 +44,22 @@ struct ch_keys_options {
     const char *issuer;
     const char *audience;
 };
-CH_MUST_CHECK enum ch_err ch_keys_start(const struct ch_keys_options *options, struct ch_keys **ret_keys); /**< file: first read must succeed (CH_ERR_INVALID) */
+CH_MUST_CHECK enum ch_err
+ch_keys_start(const struct ch_keys_options *options,
+              struct ch_keys **ret_keys); /**< file: first read must succeed (CH_ERR_INVALID) */
 void ch_keys_stop(struct ch_keys *keys);
 bool ch_keys_are_loaded(const struct ch_keys *keys);
 
 struct ch_auth; /**< per loop: the cache of verified tokens */
 struct ch_auth *ch_auth_new(struct ch_loop *loop, struct ch_keys *keys, size_t cache_max);
-void ch_auth_free(struct ch_auth *auth); /**< loop thread, or after its run; while `keys` is alive and no fiber checks; accepts NULL */
+void ch_auth_free(struct ch_auth *auth); /**< loop thread, or after its run; while `keys` is alive and no fiber checks;
+                                            accepts NULL */
 
-/** Checks "Bearer <token>". data NULL (no header): CH_OK and *ret_identity NULL. Anything wrong: CH_ERR_UNAUTHENTICATED with a fault code of a
- *  closed set (malformed, algorithm, unknown_key, signature, expired, not_yet_valid, issuer, audience, type, claims). The identity lies in
- *  ctx's arena. May park while an unknown kid makes the key set be read again. */
-CH_MUST_CHECK enum ch_err ch_auth_check_wait(struct ch_auth *auth, struct ch_ctx *ctx, struct ch_str authorization, const struct ch_identity **ret_identity);
+/** Checks "Bearer <token>". data NULL (no header): CH_OK and *ret_identity NULL. Anything wrong: CH_ERR_UNAUTHENTICATED
+ * with a fault code of a closed set (malformed, algorithm, unknown_key, signature, expired, not_yet_valid, issuer,
+ * audience, type, claims). The identity lies in ctx's arena. May park while an unknown kid makes the key set be read
+ * again. */
+CH_MUST_CHECK enum ch_err ch_auth_check_wait(struct ch_auth *auth, struct ch_ctx *ctx, struct ch_str authorization,
+                                             const struct ch_identity **ret_identity);
 
 #endif

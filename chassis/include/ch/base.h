@@ -63,7 +63,8 @@ void ch_arena_free(struct ch_arena *arena);
 void ch_arena_reset(struct ch_arena *arena);
 /** Zeroed, 16-byte aligned; NULL at the limit. */
 void *ch_arena_alloc(struct ch_arena *arena, size_t size_bytes);
-void *ch_arena_array(struct ch_arena *arena, size_t count, size_t size_bytes); /**< overflow-checked; NULL at the limit */
+void *ch_arena_array(struct ch_arena *arena, size_t count,
+                     size_t size_bytes); /**< overflow-checked; NULL at the limit */
 /** NUL-terminated copy; NULL at the limit. */
 char *ch_arena_strdup(struct ch_arena *arena, struct ch_str s);
 char *ch_arena_printf(struct ch_arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -90,7 +91,8 @@ void ch_buf_append_cstr(struct ch_buf *buf, const char *s);
 void ch_buf_append_char(struct ch_buf *buf, char c);
 void ch_buf_append_int64(struct ch_buf *buf, int64_t value);
 void ch_buf_printf(struct ch_buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/** Room for `len` more bytes at data+len (caller then raises len itself). Past max: NULL, and is_full as for an append. */
+/** Room for `len` more bytes at data+len (caller then raises len itself). Past max: NULL, and is_full as for an append.
+ */
 char *ch_buf_reserve(struct ch_buf *buf, size_t len);
 void ch_buf_consume(struct ch_buf *buf, size_t len); /**< drops the first bytes */
 struct ch_str ch_buf_str(const struct ch_buf *buf);
@@ -115,18 +117,21 @@ static inline bool ch_uuid_eq(struct ch_uuid a, struct ch_uuid b)
 }
 bool ch_uuid_is_nil(struct ch_uuid uuid);
 
-int64_t ch_now_ns(void);      /**< CLOCK_MONOTONIC: deadlines and durations */
-int64_t ch_wall_us(void);     /**< CLOCK_REALTIME, Unix microseconds: what is stored and shown */
+int64_t ch_now_ns(void);  /**< CLOCK_MONOTONIC: deadlines and durations */
+int64_t ch_wall_us(void); /**< CLOCK_REALTIME, Unix microseconds: what is stored and shown */
 #define CH_TIME_TEXT 25
-/** RFC 3339 UTC with milliseconds (cut, not rounded); times outside the years 0000 to 9999 are written as the nearest inside. */
+/** RFC 3339 UTC with milliseconds (cut, not rounded); times outside the years 0000 to 9999 are written as the nearest
+ * inside. */
 void ch_time_format(int64_t wall_us, char ret_text[CH_TIME_TEXT]);
 /** RFC 3339, any offset; digits after the microsecond are cut; a leap second is the second that follows it. */
 CH_MUST_CHECK enum ch_err ch_time_parse(struct ch_str text, int64_t *ret_wall_us);
 
 #define CH_DATE_TEXT 11
-/** "YYYY-MM-DD", a real date, as days since 1970-01-01 (no time zone). Day of the week: (days + 4) modulo 7, 0 is Sunday. */
+/** "YYYY-MM-DD", a real date, as days since 1970-01-01 (no time zone). Day of the week: (days + 4) modulo 7, 0 is
+ * Sunday. */
 CH_MUST_CHECK enum ch_err ch_date_parse(struct ch_str text, int32_t *ret_days);
-void ch_date_format(int32_t days, char ret_text[CH_DATE_TEXT]); /**< outside the years 0000 to 9999: the nearest inside */
+void ch_date_format(int32_t days,
+                    char ret_text[CH_DATE_TEXT]); /**< outside the years 0000 to 9999: the nearest inside */
 
 /** Fills with bytes from getrandom(2). Aborts if the kernel has none. */
 void ch_random(void *ret_bytes, size_t len);

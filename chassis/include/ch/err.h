@@ -11,10 +11,10 @@
 
 /** Result must be looked at; where it really does not matter write `CH_IGNORE(f());` with a reason. */
 #define CH_MUST_CHECK __attribute__((warn_unused_result))
-#define CH_IGNORE(call)                    \
-    do {                                   \
-        const enum ch_err ignored = (call); \
-        (void)ignored;                     \
+#define CH_IGNORE(call)                                                                                                \
+    do {                                                                                                               \
+        const enum ch_err ignored = (call);                                                                            \
+        (void)ignored;                                                                                                 \
     } while (0)
 
 enum ch_err {
@@ -58,7 +58,8 @@ struct ch_err_row {
 /** Row of an error; never NULL. CH_OK has the row {"OK", 200, 0, "ok", ""}. */
 const struct ch_err_row *ch_err_row(enum ch_err err);
 
-/** Error whose gRPC status a peer sent: the general row for that status (for example UNAVAILABLE -> CH_ERR_UNAVAILABLE). */
+/** Error whose gRPC status a peer sent: the general row for that status (for example UNAVAILABLE ->
+ * CH_ERR_UNAVAILABLE). */
 enum ch_err ch_err_from_grpc(int grpc_status);
 
 #endif

@@ -3,8 +3,8 @@
  * @file grpc.h
  * @brief gRPC over HTTP/2 (nghttp2, protobuf-c) on a loop: server and client. grpc.io "gRPC over HTTP2", RFC 9113.
  *
- * Unary and server-streaming calls. Deadlines (grpc-timeout) become the context's deadline and are passed on; expired ones are not
- * started. Messages are limited in size. Drain sends GOAWAY and lets running calls end.
+ * Unary and server-streaming calls. Deadlines (grpc-timeout) become the context's deadline and are passed on; expired
+ * ones are not started. Messages are limited in size. Drain sends GOAWAY and lets running calls end.
  */
 #ifndef CH_GRPC_H
 #define CH_GRPC_H
@@ -17,8 +17,9 @@
 #define CH_GRPC_MESSAGE_MAX (4 * 1024 * 1024)
 
 struct ch_call;
-/** A failure's status carries ctx->detail (else the row's title) as grpc-message, google.rpc.BadRequest and ErrorInfo as details, and the public code
- *  as trailer `gwasuwon-code`, from which our own client makes the same `enum ch_err` again. */
+/** A failure's status carries ctx->detail (else the row's title) as grpc-message, google.rpc.BadRequest and ErrorInfo
+ * as details, and the public code as trailer `gwasuwon-code`, from which our own client makes the same `enum ch_err`
+ * again. */
 /** Runs on a fiber. `out` is an initialised message: point its fields at arena memory; it is packed after CH_OK. */
 typedef enum ch_err ch_rpc_fn(struct ch_call *call, const void *in, void *out);
 
@@ -30,9 +31,16 @@ struct ch_rpc {
     ch_rpc_fn *handle; /**< server only */
     bool is_stream;    /**< server-streaming: send with ch_call_send_wait, return the status */
 };
-#define CH_RPC(path_, scope_, handle_, in_, out_) {.path = (path_), .input = &in_##__descriptor, .output = &out_##__descriptor, .scope = (scope_), .handle = (handle_)}
-#define CH_RPC_STREAM(path_, scope_, handle_, in_, out_)                                                                                   \
-    {.path = (path_), .input = &in_##__descriptor, .output = &out_##__descriptor, .scope = (scope_), .handle = (handle_), .is_stream = true}
+#define CH_RPC(path_, scope_, handle_, in_, out_)                                                                      \
+    {                                                                                                                  \
+        .path = (path_), .input = &in_##__descriptor, .output = &out_##__descriptor, .scope = (scope_),                \
+        .handle = (handle_)                                                                                            \
+    }
+#define CH_RPC_STREAM(path_, scope_, handle_, in_, out_)                                                               \
+    {                                                                                                                  \
+        .path = (path_), .input = &in_##__descriptor, .output = &out_##__descriptor, .scope = (scope_),                \
+        .handle = (handle_), .is_stream = true                                                                         \
+    }
 
 /** A call being served. */
 struct ch_call {
@@ -56,51 +64,59 @@ struct ch_grpc_server_options {
     size_t connections_max, streams_max;
 };
 struct ch_grpc_server;
-CH_MUST_CHECK enum ch_err ch_grpc_server_new(struct ch_loop *loop, const char *address, int port, const struct ch_grpc_server_options *options,
+CH_MUST_CHECK enum ch_err ch_grpc_server_new(struct ch_loop *loop, const char *address, int port,
+                                             const struct ch_grpc_server_options *options,
                                              struct ch_grpc_server **ret_server);
 int ch_grpc_server_port(const struct ch_grpc_server *server);
-/** What grpc.health.v1 answers, for the server and each of its services; true at first. Every server serves health and reflection by itself,
- *  without `before` and `after`. */
+/** What grpc.health.v1 answers, for the server and each of its services; true at first. Every server serves health and
+ * reflection by itself, without `before` and `after`. */
 void ch_grpc_server_set_serving(struct ch_grpc_server *server, bool is_serving);
-/** Not serving; accepts nothing more; GOAWAY; unary calls end by themselves, streaming ones are cancelled (their callers see UNAVAILABLE). */
+/** Not serving; accepts nothing more; GOAWAY; unary calls end by themselves, streaming ones are cancelled (their
+ * callers see UNAVAILABLE). */
 void ch_grpc_server_drain(struct ch_grpc_server *server);
-size_t ch_grpc_server_streams(const struct ch_grpc_server *server); /**< 0 after a drain: nothing is running and every reply was taken */
+size_t ch_grpc_server_streams(
+    const struct ch_grpc_server *server); /**< 0 after a drain: nothing is running and every reply was taken */
 /** Closes what is left and cancels its fibers; the memory goes when the last of them has returned. */
 void ch_grpc_server_free(struct ch_grpc_server *server);
 
-/* ---- reflection: bytes of the .proto files, made at build time ---------------------------------------------------- */
+/* ---- reflection: bytes of the .proto files, made at build time ----------------------------------------------------
+ */
 
-/** One file of the FileDescriptorSet (`protoc --include_imports --descriptor_set_out`), embedded by chassis/tools/protoset.py. */
+/** One file of the FileDescriptorSet (`protoc --include_imports --descriptor_set_out`), embedded by
+ * chassis/tools/protoset.py. */
 struct ch_proto_file {
-    const char *name;           /**< "catalog/v1/catalog.proto" */
-    const uint8_t *bytes;       /**< serialized FileDescriptorProto */
+    const char *name;     /**< "catalog/v1/catalog.proto" */
+    const uint8_t *bytes; /**< serialized FileDescriptorProto */
     size_t len;
     const char *const *symbols; /**< full names of services, methods, messages and enums it defines; NULL-terminated */
     const char *const *imports; /**< names; NULL-terminated */
 };
 extern const struct ch_proto_file ch_proto_files[]; /**< ends with a NULL name */
 
-/* ---- client ------------------------------------------------------------------------------------------------------- */
+/* ---- client -------------------------------------------------------------------------------------------------------
+ */
 
-/** One connection to one peer from one loop: made at once, remade with jittered backoff (50 ms .. 1 s); while it is down calls fail fast
- *  with CH_ERR_UNAVAILABLE. Host names are resolved without blocking. */
+/** One connection to one peer from one loop: made at once, remade with jittered backoff (50 ms .. 1 s); while it is
+ * down calls fail fast with CH_ERR_UNAVAILABLE. Host names are resolved without blocking. */
 struct ch_peer;
 /** How a peer is made; name and address are copied, `bearer` must outlive the peer. */
 struct ch_peer_options {
-    const char *name;    /**< metrics label: "fruit-catalog" */
-    const char *address; /**< "host:port" */
-    size_t in_flight_max; /**< more: CH_ERR_OVERLOADED */
-    const char *const *bearer; /**< where the current service token stands (may change; read at each call); NULL: none. Without "Bearer" */
+    const char *name;          /**< metrics label: "fruit-catalog" */
+    const char *address;       /**< "host:port" */
+    size_t in_flight_max;      /**< more: CH_ERR_OVERLOADED */
+    const char *const *bearer; /**< where the current service token stands (may change; read at each call); NULL: none.
+                                  Without "Bearer" */
 };
 /** NULL: the address is no "host:port", or memory is short. */
 struct ch_peer *ch_peer_new(struct ch_loop *loop, const struct ch_peer_options *options);
 bool ch_peer_is_up(const struct ch_peer *peer);
 void ch_peer_free(struct ch_peer *peer); /**< running calls end with CH_ERR_UNAVAILABLE */
 
-/** Calls and parks until the answer. While the first connection, or one after a good one, is being made, waits for it up to 200 ms. A call that the peer
- *  provably did not look at (GOAWAY, REFUSED_STREAM) is sent again by itself. The message lies in ctx's arena. `deadline_ns` is capped by ctx's; it travels as grpc-timeout, the trace as
- *  traceparent. A failure status sets ctx->detail from grpc-message when it is ours. */
-CH_MUST_CHECK enum ch_err ch_peer_call_wait(struct ch_peer *peer, struct ch_ctx *ctx, const struct ch_rpc *rpc, const ProtobufCMessage *request,
-                                            int64_t deadline_ns, void **ret_reply);
+/** Calls and parks until the answer. While the first connection, or one after a good one, is being made, waits for it
+ * up to 200 ms. A call that the peer provably did not look at (GOAWAY, REFUSED_STREAM) is sent again by itself. The
+ * message lies in ctx's arena. `deadline_ns` is capped by ctx's; it travels as grpc-timeout, the trace as traceparent.
+ * A failure status sets ctx->detail from grpc-message when it is ours. */
+CH_MUST_CHECK enum ch_err ch_peer_call_wait(struct ch_peer *peer, struct ch_ctx *ctx, const struct ch_rpc *rpc,
+                                            const ProtobufCMessage *request, int64_t deadline_ns, void **ret_reply);
 
 #endif

@@ -3,9 +3,10 @@
  * @file pg.h
  * @brief PostgreSQL from fibers: libpq in pipeline mode, prepared statements from .sql files, binary values.
  *
- * Per loop: one or more shared connections on which `:read` statements of all fibers are pipelined (one Sync a loop turn), and a pool
- * of exclusive connections for `:write` statements (each its own transaction) and for transactions of several statements. While the
- * database is away calls fail at once with CH_ERR_UNAVAILABLE; connections are remade with backoff and statements prepared again.
+ * Per loop: one or more shared connections on which `:read` statements of all fibers are pipelined (one Sync a loop
+ * turn), and a pool of exclusive connections for `:write` statements (each its own transaction) and for transactions of
+ * several statements. While the database is away calls fail at once with CH_ERR_UNAVAILABLE; connections are remade
+ * with backoff and statements prepared again.
  */
 #ifndef CH_PG_H
 #define CH_PG_H
@@ -28,20 +29,24 @@ struct ch_pg_options {
     size_t readers;                 /**< shared pipelined connections per loop: 1 */
     size_t writers;                 /**< exclusive connections per loop: 4 */
     size_t waiting_max;             /**< fibers waiting for a writer: more get CH_ERR_OVERLOADED */
-    int64_t statement_timeout_ns;   /**< cap of any wait for the database; past it CH_ERR_UNAVAILABLE (the caller's own earlier deadline: CH_ERR_DEADLINE) */
+    int64_t statement_timeout_ns;   /**< cap of any wait for the database; past it CH_ERR_UNAVAILABLE (the caller's own
+                                       earlier deadline: CH_ERR_DEADLINE) */
     const char *application_name;
 };
-/** Starts connecting; on the loop's thread or before the loop runs. `options` and its strings are copied. NULL: the URI is no libpq URI, or names
- *  several hosts that would have to be resolved, or memory is short (logged). */
+/** Starts connecting; on the loop's thread or before the loop runs. `options` and its strings are copied. NULL: the URI
+ * is no libpq URI, or names several hosts that would have to be resolved, or memory is short (logged). */
 struct ch_pg *ch_pg_new(struct ch_loop *loop, const struct ch_pg_options *options);
-/** Closes all connections. Loop thread or after the loop ended; no fiber may be in a call of this pool. Accepts NULL. */
+/** Closes all connections. Loop thread or after the loop ended; no fiber may be in a call of this pool. Accepts NULL.
+ */
 void ch_pg_free(struct ch_pg *pg);
 bool ch_pg_is_up(const struct ch_pg *pg); /**< a reader and a writer are connected, statements prepared; loop thread */
 
-/* ---- arguments ---------------------------------------------------------------------------------------------------- */
+/* ---- arguments ----------------------------------------------------------------------------------------------------
+ */
 
 #define CH_PG_ARGS_MAX 32
-/** Values in binary format, kept in the context's arena. SQL casts every parameter ($1::uuid) so that types are plain to the reader. */
+/** Values in binary format, kept in the context's arena. SQL casts every parameter ($1::uuid) so that types are plain
+ * to the reader. */
 struct ch_pg_args {
     struct ch_arena *arena;
     int count;
@@ -58,18 +63,21 @@ void ch_pg_int8(struct ch_pg_args *args, int64_t value);
 void ch_pg_bool(struct ch_pg_args *args, bool value);
 void ch_pg_double(struct ch_pg_args *args, double value);
 void ch_pg_uuid(struct ch_pg_args *args, struct ch_uuid value);
-void ch_pg_text(struct ch_pg_args *args, struct ch_str value);   /**< data NULL: null; text, varchar, jsonb ($1::text::jsonb) */
+void ch_pg_text(struct ch_pg_args *args,
+                struct ch_str value); /**< data NULL: null; text, varchar, jsonb ($1::text::jsonb) */
 void ch_pg_bytea(struct ch_pg_args *args, struct ch_str value);
-void ch_pg_time(struct ch_pg_args *args, int64_t wall_us);       /**< timestamptz */
+void ch_pg_time(struct ch_pg_args *args, int64_t wall_us); /**< timestamptz */
 void ch_pg_int4_array(struct ch_pg_args *args, const int32_t *values, size_t count);
 void ch_pg_int8_array(struct ch_pg_args *args, const int64_t *values, size_t count);
 void ch_pg_double_array(struct ch_pg_args *args, const double *values, size_t count);
 void ch_pg_uuid_array(struct ch_pg_args *args, const struct ch_uuid *values, size_t count);
-void ch_pg_text_array(struct ch_pg_args *args, const struct ch_str *values, size_t count); /**< data NULL: null element */
+void ch_pg_text_array(struct ch_pg_args *args, const struct ch_str *values,
+                      size_t count); /**< data NULL: null element */
 void ch_pg_bytea_array(struct ch_pg_args *args, const struct ch_str *values, size_t count);
 void ch_pg_time_array(struct ch_pg_args *args, const int64_t *wall_us, size_t count);
 
-/* ---- rows --------------------------------------------------------------------------------------------------------- */
+/* ---- rows ---------------------------------------------------------------------------------------------------------
+ */
 
 /** Result in binary format. Freed by ch_pg_rows_free; `struct ch_pg_rows *rows CH_PG_ROWS = NULL;` frees by itself. */
 struct ch_pg_rows;
@@ -79,22 +87,29 @@ void ch_pg_rows_cleanup(struct ch_pg_rows **rows);
 size_t ch_pg_count(const struct ch_pg_rows *rows);
 int64_t ch_pg_affected(const struct ch_pg_rows *rows);
 bool ch_pg_is_null(const struct ch_pg_rows *rows, size_t row, int col);
-/* Getters abort on a column of another type than named: a mistake in our code. They accept int2/int4/int8 for int64. Null answers 0, false, data NULL. */
+/* Getters abort on a column of another type than named: a mistake in our code. They accept int2/int4/int8 for int64.
+ * Null answers 0, false, data NULL. */
 int64_t ch_pg_get_int(const struct ch_pg_rows *rows, size_t row, int col);
 bool ch_pg_get_bool(const struct ch_pg_rows *rows, size_t row, int col);
 struct ch_uuid ch_pg_get_uuid(const struct ch_pg_rows *rows, size_t row, int col);
-struct ch_str ch_pg_get_str(const struct ch_pg_rows *rows, size_t row, int col);   /**< text, varchar, bytea, json; valid while rows is */
-struct ch_str ch_pg_copy_str(const struct ch_pg_rows *rows, size_t row, int col, struct ch_arena *arena); /**< copy that outlives rows */
-int64_t ch_pg_get_time(const struct ch_pg_rows *rows, size_t row, int col);        /**< timestamptz -> wall_us */
+struct ch_str ch_pg_get_str(const struct ch_pg_rows *rows, size_t row,
+                            int col); /**< text, varchar, bytea, json; valid while rows is */
+struct ch_str ch_pg_copy_str(const struct ch_pg_rows *rows, size_t row, int col,
+                             struct ch_arena *arena);                       /**< copy that outlives rows */
+int64_t ch_pg_get_time(const struct ch_pg_rows *rows, size_t row, int col); /**< timestamptz -> wall_us */
 double ch_pg_get_double(const struct ch_pg_rows *rows, size_t row, int col);
 
-/* ---- running ------------------------------------------------------------------------------------------------------ */
+/* ---- running ------------------------------------------------------------------------------------------------------
+ */
 
-/** One statement of the table, as its own transaction. `ret_rows` may be NULL. Failures: CH_ERR_UNAVAILABLE (away, cut or too slow),
- *  CH_ERR_DUPLICATE (23505), CH_ERR_CONFLICT (23xxx, 40001, 40P01), CH_ERR_DEADLINE, CH_ERR_INTERNAL (logged with SQLSTATE, never with values). */
-CH_MUST_CHECK enum ch_err ch_pg_run_wait(struct ch_ctx *ctx, int query, const struct ch_pg_args *args, struct ch_pg_rows **ret_rows);
+/** One statement of the table, as its own transaction. `ret_rows` may be NULL. Failures: CH_ERR_UNAVAILABLE (away, cut
+ * or too slow), CH_ERR_DUPLICATE (23505), CH_ERR_CONFLICT (23xxx, 40001, 40P01), CH_ERR_DEADLINE, CH_ERR_INTERNAL
+ * (logged with SQLSTATE, never with values). */
+CH_MUST_CHECK enum ch_err ch_pg_run_wait(struct ch_ctx *ctx, int query, const struct ch_pg_args *args,
+                                         struct ch_pg_rows **ret_rows);
 
-/** Transaction on an exclusive connection. Cleanup rolls back whatever was not committed: `struct ch_tx tx CH_TX = {0};` */
+/** Transaction on an exclusive connection. Cleanup rolls back whatever was not committed: `struct ch_tx tx CH_TX =
+ * {0};` */
 struct ch_tx {
     struct ch_pg_conn *conn;
     struct ch_ctx *ctx;
@@ -102,34 +117,42 @@ struct ch_tx {
 };
 void ch_tx_cleanup(struct ch_tx *tx);
 #define CH_TX __attribute__((cleanup(ch_tx_cleanup)))
-CH_MUST_CHECK enum ch_err ch_tx_begin_wait(struct ch_ctx *ctx, struct ch_tx *tx); /**< BEGIN leaves with the first statement */
-CH_MUST_CHECK enum ch_err ch_tx_run_wait(struct ch_tx *tx, int query, const struct ch_pg_args *args, struct ch_pg_rows **ret_rows);
+CH_MUST_CHECK enum ch_err ch_tx_begin_wait(struct ch_ctx *ctx,
+                                           struct ch_tx *tx); /**< BEGIN leaves with the first statement */
+CH_MUST_CHECK enum ch_err ch_tx_run_wait(struct ch_tx *tx, int query, const struct ch_pg_args *args,
+                                         struct ch_pg_rows **ret_rows);
 /** Sends the statement without waiting for its answer; a failure shows at the next wait or at commit. */
 CH_MUST_CHECK enum ch_err ch_tx_send(struct ch_tx *tx, int query, const struct ch_pg_args *args);
-/** CH_ERR_UNAVAILABLE, CH_ERR_DEADLINE and CH_ERR_CANCELLED may mean that the commit did happen: callers must be idempotent. The same holds for a `:write`
- *  statement that runs alone. */
+/** CH_ERR_UNAVAILABLE, CH_ERR_DEADLINE and CH_ERR_CANCELLED may mean that the commit did happen: callers must be
+ * idempotent. The same holds for a `:write` statement that runs alone. */
 CH_MUST_CHECK enum ch_err ch_tx_commit_wait(struct ch_tx *tx);
 /** Name of the constraint that the context's last failed statement violated; "" if none. */
 const char *ch_pg_constraint(const struct ch_ctx *ctx);
 
-/* ---- for threads that may block ------------------------------------------------------------------------------------ */
+/* ---- for threads that may block ------------------------------------------------------------------------------------
+ */
 
-/** One connection of a thread that may block (the outbox relay). Never on a loop. Same arguments, rows and errors as above. After CH_ERR_UNAVAILABLE or
- *  CH_ERR_DEADLINE the connection is closed: every later call answers CH_ERR_UNAVAILABLE; close it and open another. */
+/** One connection of a thread that may block (the outbox relay). Never on a loop. Same arguments, rows and errors as
+ * above. After CH_ERR_UNAVAILABLE or CH_ERR_DEADLINE the connection is closed: every later call answers
+ * CH_ERR_UNAVAILABLE; close it and open another. */
 struct ch_pgt;
 /** How a thread's connection is made. */
 struct ch_pgt_options {
     const char *uri;
     const struct ch_query *queries; /**< prepared at open; lives as long as the connection */
     const char *application_name;
-    int64_t statement_timeout_ns;   /**< the server ends a statement after it */
+    int64_t statement_timeout_ns; /**< the server ends a statement after it */
 };
-CH_MUST_CHECK enum ch_err ch_pgt_open(const struct ch_pgt_options *options, int64_t deadline_ns, struct ch_pgt **ret_pgt);
+CH_MUST_CHECK enum ch_err ch_pgt_open(const struct ch_pgt_options *options, int64_t deadline_ns,
+                                      struct ch_pgt **ret_pgt);
 void ch_pgt_close(struct ch_pgt *pgt); /**< accepts NULL and broken ones */
 /** Outside of begin..commit each statement is its own transaction. `args` and `ret_rows` may be NULL. */
-CH_MUST_CHECK enum ch_err ch_pgt_exec(struct ch_pgt *pgt, int query, const struct ch_pg_args *args, int64_t deadline_ns, struct ch_pg_rows **ret_rows);
+CH_MUST_CHECK enum ch_err ch_pgt_exec(struct ch_pgt *pgt, int query, const struct ch_pg_args *args, int64_t deadline_ns,
+                                      struct ch_pg_rows **ret_rows);
 CH_MUST_CHECK enum ch_err ch_pgt_begin(struct ch_pgt *pgt, int64_t deadline_ns);
-CH_MUST_CHECK enum ch_err ch_pgt_commit(struct ch_pgt *pgt, int64_t deadline_ns);   /**< after a failed statement: rolls back and returns CH_ERR_CONFLICT */
+CH_MUST_CHECK enum ch_err
+ch_pgt_commit(struct ch_pgt *pgt,
+              int64_t deadline_ns); /**< after a failed statement: rolls back and returns CH_ERR_CONFLICT */
 CH_MUST_CHECK enum ch_err ch_pgt_rollback(struct ch_pgt *pgt, int64_t deadline_ns);
 
 #endif

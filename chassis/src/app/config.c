@@ -3,6 +3,9 @@
 // secret, and never let a service start with a value that its row does not allow.
 #include "settings.h"
 
+#include "ch/amqp.h"
+
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <libpq-fe.h>
 #include <math.h>
@@ -65,6 +68,13 @@ static bool begins(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+static bool is_address(const char *text)
+{
+    struct in6_addr address;
+
+    return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
+}
+
 static bool is_log_level(const char *text)
 {
     enum ch_log_level level;
@@ -95,7 +105,7 @@ static bool is_host_port(const char *text)
 
 static bool is_amqp_uri(const char *text)
 {
-    return !*text || begins(text, "amqp://") || begins(text, "amqps://");
+    return !*text || ch_amqp_check_uri(text) == CH_OK;
 }
 
 static bool is_http_uri(const char *text)
@@ -124,9 +134,10 @@ static const struct rule {
     bool (*is_allowed)(const char *text);
     const char *rule;
 } rules[] = {
+    {"LISTEN_ADDRESS", AT(listen_address), is_address, "an IPv4 or IPv6 address, e.g. 127.0.0.1 or ::"},
     {"LOG_LEVEL", AT(log_level), is_log_level, "error, warn, info or debug"},
     {"POSTGRES_URI", AT(postgres_uri), is_postgres_uri, "postgresql://…"},
-    {"RABBITMQ_URI", AT(rabbitmq_uri), is_amqp_uri, "amqp://… or amqps://…"},
+    {"RABBITMQ_URI", AT(rabbitmq_uri), is_amqp_uri, "amqp://user:password@host:port/vhost"},
     {"JWT_JWKS", AT(jwt_jwks), is_file_or_http, "a readable file, http://… or https://…"},
     {"SERVICE_TOKEN_FILE", AT(service_token_file), is_readable_file, "a readable file"},
     {"OTLP_ENDPOINT", AT(otlp_endpoint), is_http_uri, "http://… or https://…"},

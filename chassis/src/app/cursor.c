@@ -56,8 +56,8 @@ static bool read_values(struct ch_str raw, struct ch_cursor *ret_cursor)
 {
     const uint8_t *at = (const uint8_t *)raw.data + 2, *end = (const uint8_t *)raw.data + raw.len;
 
-    ret_cursor->count = raw.data[1];
-    if (raw.data[0] != VERSION || ret_cursor->count < 0 || ret_cursor->count > VALUES_MAX)
+    ret_cursor->count = (unsigned char)raw.data[1];
+    if (raw.data[0] != VERSION || ret_cursor->count > VALUES_MAX)
         return false;
     for (int i = 0; i < ret_cursor->count; i++) {
         size_t len;

@@ -16,7 +16,8 @@
 #define PREFETCH    128
 #define CONNECT_NS  INT64_C(3000000000)
 #define ARENA_BYTES (4 * 1024 * 1024)
-#define PACE_NS     INT64_C(25000000) // between the starts of two batches of a lane, so that a stream of events shares commits
+#define PACE_NS                                                                                                        \
+    INT64_C(25000000) // between the starts of two batches of a lane, so that a stream of events shares commits
 
 enum lane_phase {
     LANE_IDLE,    // the batch is empty
@@ -288,8 +289,7 @@ static enum ch_err feed_lanes(struct consumers *consumers)
             err = answer_items(consumers, lane, true);
             lane->phase = LANE_IDLE;
         }
-        if (!err && lane->phase == LANE_IDLE && lane->batch.count == 0 && lane->waiting_count > 0 &&
-            is_due(lane))
+        if (!err && lane->phase == LANE_IDLE && lane->batch.count == 0 && lane->waiting_count > 0 && is_due(lane))
             err = fill_batch(consumers, lane);
         if (err)
             return err;

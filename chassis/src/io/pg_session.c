@@ -40,11 +40,11 @@ void ch_pg_settings(bool is_read_only, int64_t timeout_ns, char timeout_text[CH_
     ret_values[2] = "UTC";
     ret_values[3] = "warning";
     ret_values[4] = is_read_only ? "on" : "off";
-    /* A batch written by arrays has one good plan, whatever its values, and planning it costs more than running it. Reads
-     * with optional filters do gain by a plan of their own. */
+    /* A batch written by arrays has one good plan, whatever its values, and planning it costs more than running it.
+     * Reads with optional filters do gain by a plan of their own. */
     ret_values[5] = is_read_only ? "auto" : "force_generic_plan";
-    /* Writes find their rows by key, one by one. A plan made while a table was small would read it all, by itself or for a
-     * join, long after it has grown. */
+    /* Writes find their rows by key, one by one. A plan made while a table was small would read it all, by itself or
+     * for a join, long after it has grown. */
     ret_values[6] = is_read_only ? "on" : "off";
 }
 
