@@ -20,7 +20,7 @@ rabbitmq_env() {
     RABBITMQ_LOG_BASE="$LOGS" \
     RABBITMQ_GENERATED_CONFIG_DIR="$RABBITMQ_DIR/generated" \
     RABBITMQ_PID_FILE="$RABBITMQ_DIR/pid" \
-    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='+S 2:2 +A 16 +sbwt none +sbwtdcpu none +sbwtdio none -start_epmd false -kernel inet_dist_use_interface {127,0,0,1}' \
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='+S 1:1 +A 16 +sbwt none +sbwtdcpu none +sbwtdio none -start_epmd false -kernel inet_dist_use_interface {127,0,0,1}' \
     RUNNING_UNDER_SYSTEMD=true "$@" # the script then becomes the server instead of guarding it
 }
 
