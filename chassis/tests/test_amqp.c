@@ -291,7 +291,7 @@ static void test_consume__deleted_queue_is_unavailable(void **state)
  * ---------------------------------------------------------------------------------------------------- */
 
 // In order, not by SIGKILL: a quorum queue of this RabbitMQ that is younger than a few seconds finds no leader after a
-// kill (upstream issue 10070), and waiting for it to age is no part of a test.
+// kill (a known fault of RabbitMQ 3.10), and waiting for it to age is no part of a test.
 static void test_broker__what_was_confirmed_survives_a_restart(void **state)
 {
     struct ch_amqp *amqp = open_amqp(), *consumer = open_amqp();

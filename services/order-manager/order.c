@@ -139,8 +139,8 @@ static enum ch_err order_store_wait(struct ch_ctx *ctx, struct order *order)
         if (err != CH_ERR_NOT_FOUND)
             break;
     }
-    // Best effort: what is not released now comes back when the hold's time to live ends.
-    CH_IGNORE(catalog_release_wait(ctx, order->order_id, "order_lost_to_same_key"));
+    // Best effort: a hold that is not released now is settled by FruitCatalog's sweeper, which asks after HOLD_TTL_S.
+    CH_IGNORE(catalog_release_wait(ctx, order->order_id, "order_not_stored"));
     if (err == CH_ERR_NOT_FOUND)
         return ch_fail(ctx, CH_ERR_UNAVAILABLE, NULL, NULL, "주문을 마치지 못했습니다. 같은 키로 다시 시도해 주세요");
     return err ? err : order_answer_again(ctx, order, &earlier);

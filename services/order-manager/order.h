@@ -85,8 +85,9 @@ struct timeline_entry {
 /* order.c: the rules */
 
 /** Reserves the stock, then stores order, lines, timeline and event in one commit. With a key that the buyer used
- * before nothing is done and `order->reply` (and, for another content, CH_ERR_KEY_REUSED) is the earlier order's;
- * order->order_id then names that one. */
+ * before: the same content answers the earlier order, of which only order->order_id and order->reply are set, and
+ * created_at_us is 0; other content is CH_ERR_KEY_REUSED. Two requests with one key at once end in one order; what the
+ * loser reserved is released. */
 CH_MUST_CHECK enum ch_err order_place_wait(struct ch_ctx *ctx, struct order *order);
 /** The order with lines, if the caller may see it; else CH_ERR_NOT_FOUND. */
 CH_MUST_CHECK enum ch_err order_get_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct order *ret_order);

@@ -6,7 +6,7 @@
 #include "queries.h"
 #include "tables.h"
 
-enum { INSERT_TIMEOUT_MS = 3000, EVENT_DATA_MAX = 16 * 1024 };
+enum { INSERT_TIMEOUT_MS = 3000, JSON_TEXT_MAX = 16 * 1024 };
 
 struct insertion {
     struct ch_batch_item item; // first: the batch hands items back
@@ -36,7 +36,7 @@ static struct ch_str json_text(struct ch_ctx *ctx, void (*write)(struct ch_jw *,
     struct ch_jw jw;
     char *copy = NULL;
 
-    ch_buf_init(&text, EVENT_DATA_MAX);
+    ch_buf_init(&text, JSON_TEXT_MAX);
     ch_jw_init(&jw, &text);
     write(&jw, order);
     if (!text.is_full)

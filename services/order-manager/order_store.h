@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * @file order_store.h
- * @brief Orders in the database: rows to structs and back. Decides nothing. Strings are copied to the context's arena.
+ * @brief Orders in the database: reading (order_store.c), storing in batches and fencing (order_insert.c). No rules of
+ * the shop. Strings are copied to the context's arena.
  */
 #ifndef ORDER_STORE_H
 #define ORDER_STORE_H

@@ -16,8 +16,7 @@
 #define PREFETCH    128
 #define CONNECT_NS  INT64_C(3000000000)
 #define ARENA_BYTES (4 * 1024 * 1024)
-#define PACE_NS                                                                                                        \
-    INT64_C(25000000) // between the starts of two batches of a lane, so that a stream of events shares commits
+#define PACE_NS     INT64_C(25000000) // between the starts of two batches of a lane; a full one is followed at once
 
 enum lane_phase {
     LANE_IDLE,    // the batch is empty
