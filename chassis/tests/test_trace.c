@@ -281,7 +281,8 @@ static void test_span__is_exported_field_by_field(void **state)
 
 static void make_spans(int count)
 {
-    static char big[600];
+    char big[600]; // its own: several threads run this
+
     memset(big, 'x', sizeof(big));
     for (int i = 0; i < count; i++) {
         struct ch_trace trace;
