@@ -103,9 +103,7 @@ static enum ch_err lock_orders_wait(struct ch_ctx *ctx, struct ch_tx *tx, const 
     for (size_t i = 0; i < found; i++) {
         orders[i].order_id = ch_pg_get_uuid(rows, i, 0);
         orders[i].status = ORDER_CANCELLED;
-        for (int s = 0; s < ORDER_STATUS_COUNT; s++)
-            if (ch_str_is(ch_pg_get_str(rows, i, 1), order_status_names[s]))
-                orders[i].status = (enum order_status)s;
+        CH_IGNORE(order_status_parse(ch_pg_get_str(rows, i, 1), &orders[i].status)); // CHECK lets no other name in
         orders[i].sequence = ch_pg_get_int(rows, i, 2);
         orders[i].timeline_seq = ch_pg_get_int(rows, i, 3);
     }

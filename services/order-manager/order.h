@@ -26,6 +26,8 @@ enum order_status {
     ORDER_STATUS_COUNT
 };
 extern const char *const order_status_names[]; /**< "PLACED" …, NULL at the end */
+/** The status of that name; CH_ERR_INVALID for any other text. */
+CH_MUST_CHECK enum ch_err order_status_parse(struct ch_str name, enum order_status *ret_status);
 
 /** One SKU of an order: what the buyer asked for, then what the catalogue answered. */
 struct order_line {

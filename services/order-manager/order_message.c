@@ -192,10 +192,10 @@ static Orders__V1__OrderDelivery *delivery_to_message(struct ch_ctx *ctx, const 
 
 static Orders__V1__OrderStatus status_from_name(struct ch_str name)
 {
-    for (int i = 0; i < ORDER_STATUS_COUNT; i++)
-        if (ch_str_is(name, order_status_names[i]))
-            return status_to_message((enum order_status)i);
-    return ORDERS__V1__ORDER_STATUS__ORDER_STATUS_UNSPECIFIED;
+    enum order_status status;
+
+    return order_status_parse(name, &status) ? ORDERS__V1__ORDER_STATUS__ORDER_STATUS_UNSPECIFIED
+                                             : status_to_message(status);
 }
 
 bool order_message_add_detail(struct ch_ctx *ctx, Orders__V1__Order *message, const struct order *order,

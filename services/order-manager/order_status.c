@@ -20,6 +20,16 @@ static const struct {
     {ORDER_PREPARING, ORDER_CANCELLED, BY_BUYER | BY_OPERATOR},
 };
 
+enum ch_err order_status_parse(struct ch_str name, enum order_status *ret_status)
+{
+    for (int i = 0; i < ORDER_STATUS_COUNT; i++)
+        if (ch_str_is(name, order_status_names[i])) {
+            *ret_status = (enum order_status)i;
+            return CH_OK;
+        }
+    return CH_ERR_INVALID;
+}
+
 const char *order_actor_name(enum order_actor actor)
 {
     switch (actor) {

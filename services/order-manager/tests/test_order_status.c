@@ -57,11 +57,25 @@ static void test_order_status__steps_through_what_lies_between(void **state)
     CHECK(it->name, order_step_towards(it->from, it->to, it->actor) == it->want);
 }
 
+static void test_order_status__is_parsed_by_its_own_name_only(void **state)
+{
+    enum order_status status;
+
+    (void)state;
+    for (int i = 0; i < ORDER_STATUS_COUNT; i++) {
+        assert_int_equal(order_status_parse(ch_str_of(order_status_names[i]), &status), CH_OK);
+        assert_int_equal(status, i);
+    }
+    assert_int_equal(order_status_parse(CH_STR("ABORTED"), &status), CH_ERR_INVALID);
+    assert_int_equal(order_status_parse(CH_STR("placed"), &status), CH_ERR_INVALID);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_status__moves_only_as_allowed),
         cmocka_unit_test(test_order_status__steps_through_what_lies_between),
+        cmocka_unit_test(test_order_status__is_parsed_by_its_own_name_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
