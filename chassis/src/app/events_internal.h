@@ -4,7 +4,8 @@
  *
  *   outbox.c          ch_outbox_add, ch_outbox_wake
  *   events_relay.c    the relay's thread: outbox -> broker
- *   events_consume.c  the consumers' thread: broker -> lanes, one a queue; acknowledges
+ *   events_consume.c  the consumers' thread: broker -> lanes
+ *   events_lanes.c    lanes, one a queue: waiting events -> batches -> acknowledgements
  *   inbox.c           on loop 0: a lane's batch in one transaction with its inbox rows
  *   events_envelope.c CloudEvents, written and read
  *   events.c          start, stop, what they share
