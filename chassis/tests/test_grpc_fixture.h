@@ -158,7 +158,9 @@ static inline void fx_listen(int port)
         .streams_max = 100,
     };
 
-    assert_int_equal(ch_grpc_server_new(fx.loop, "127.0.0.1", port, &options, &fx.server), CH_OK);
+    const struct ch_listen where = {.address = "127.0.0.1", .port = port};
+
+    assert_int_equal(ch_grpc_server_new(fx.loop, &where, &options, &fx.server), CH_OK);
     fx.port = ch_grpc_server_port(fx.server);
 }
 

@@ -47,7 +47,9 @@ static inline void fx_start_fibers(const struct ch_http_limits *limits, ch_http_
     fx.loop = ch_loop_new(&options);
     assert_non_null(fx.loop);
     assert_int_equal(sem_init(&fx.mailed, 0, 0), 0);
-    assert_int_equal(ch_http_server_new(fx.loop, "127.0.0.1", 0, limits, handler, NULL, &fx.server), CH_OK);
+    assert_int_equal(
+        ch_http_server_new(fx.loop, &(struct ch_listen){.address = "127.0.0.1"}, limits, handler, NULL, &fx.server),
+        CH_OK);
     assert_int_equal(pthread_create(&fx.thread, NULL, fx_thread, NULL), 0);
 }
 

@@ -458,13 +458,13 @@ static void test_server__without_descriptors_it_waits_and_goes_on(void **state)
 static void test_server__address_that_is_none_is_refused(void **state)
 {
     static const struct {
-        const char *name, *address;
-        int port;
+        const char *name;
+        struct ch_listen where;
         enum ch_err want;
     } cases[] = {
-        {"host name", "localhost", 0, CH_ERR_INVALID},
-        {"port too large", "127.0.0.1", 65536, CH_ERR_INVALID},
-        {"not ours", "192.0.2.1", 0, CH_ERR_UNAVAILABLE},
+        {"host name", {.address = "localhost"}, CH_ERR_INVALID},
+        {"port too large", {.address = "127.0.0.1", .port = 65536}, CH_ERR_INVALID},
+        {"not ours", {.address = "192.0.2.1"}, CH_ERR_UNAVAILABLE},
     };
     struct ch_loop_options options = {.name = "http", .fibers_max = 1};
     struct ch_loop *loop = ch_loop_new(&options);
@@ -472,7 +472,7 @@ static void test_server__address_that_is_none_is_refused(void **state)
 
     (void)state;
     FOR_EACH(c, cases)
-    CHECK(c->name, ch_http_server_new(loop, c->address, c->port, &limits, handle, NULL, &server) == c->want && !server);
+    CHECK(c->name, ch_http_server_new(loop, &c->where, &limits, handle, NULL, &server) == c->want && !server);
     ch_loop_free(loop);
 }
 

@@ -138,24 +138,48 @@ static void test_start__refuses_a_key_file_without_keys(void **state)
     assert_non_null(strstr(child.log, "JWT_JWKS: must"));
 }
 
-static void test_start__says_when_a_port_is_taken(void **state)
+// The holder is the service itself, with two loops: what its loops share, another process must not get a part of.
+static void test_start__says_which_port_is_taken(void **state)
 {
-    char http_port[32], jwks[160];
-    const char *settings[] = {"JWT_ISSUER=https://issuer.test", jwks, http_port, "GRPC_PORT=0", "ADMIN_PORT=0", NULL};
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(address);
-    int taken = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    static struct child holder;
+    static const char *const names[] = {"HTTP_PORT", "GRPC_PORT", "ADMIN_PORT"};
+    char jwks[160], setting[32], wanted[64];
 
     (void)state;
-    assert_int_equal(bind(taken, (const struct sockaddr *)&address, len), 0);
-    assert_int_equal(listen(taken, 1), 0);
-    assert_int_equal(getsockname(taken, (struct sockaddr *)&address, &len), 0);
-    (void)snprintf(http_port, sizeof(http_port), "HTTP_PORT=%d", ntohs(address.sin_port));
+    (void)snprintf(jwks, sizeof(jwks), "JWT_JWKS=%s/jwks.json", token_dir);
+    child_start(&holder, NULL);
+    const int ports[] = {holder.http_port, holder.grpc_port, holder.admin_port};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const char *settings[] = {
+            "JWT_ISSUER=https://issuer.test", jwks, "LOOPS=2", "HTTP_PORT=0", "GRPC_PORT=0", "ADMIN_PORT=0", NULL};
+
+        (void)snprintf(setting, sizeof(setting), "%s=%d", names[i], ports[i]);
+        (void)snprintf(wanted, sizeof(wanted), "%s: port %d is taken", names[i], ports[i]);
+        settings[3 + i] = setting;
+        child_spawn(&child, settings, NULL);
+        assert_int_equal(child_exit_code(&child), 71);
+        if (!strstr(child.log, wanted))
+            fail_msg("%s: %s", names[i], child.log);
+    }
+    child_stop(&holder);
+}
+
+static void test_start__says_that_an_address_is_not_ours(void **state)
+{
+    char jwks[160];
+    const char *settings[] = {"JWT_ISSUER=https://issuer.test",
+                              jwks,
+                              "LISTEN_ADDRESS=192.0.2.1",
+                              "HTTP_PORT=0",
+                              "GRPC_PORT=0",
+                              "ADMIN_PORT=0",
+                              NULL};
+
+    (void)state;
     (void)snprintf(jwks, sizeof(jwks), "JWT_JWKS=%s/jwks.json", token_dir);
     child_spawn(&child, settings, NULL);
-    assert_int_equal(child_exit_code(&child), 69);
-    assert_non_null(strstr(child.log, "HTTP_PORT"));
-    (void)close(taken);
+    assert_int_equal(child_exit_code(&child), 71);
+    assert_non_null(strstr(child.log, "LISTEN_ADDRESS: 192.0.2.1"));
 }
 
 static const struct {
@@ -199,7 +223,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_drain__ends_at_once_by_a_second_signal),
         cmocka_unit_test(test_start__refuses_bad_settings_all_at_once),
         cmocka_unit_test(test_start__refuses_a_key_file_without_keys),
-        cmocka_unit_test(test_start__says_when_a_port_is_taken),
+        cmocka_unit_test(test_start__says_which_port_is_taken),
+        cmocka_unit_test(test_start__says_that_an_address_is_not_ours),
         cmocka_unit_test(test_start__answers_options),
     };
 

@@ -9,6 +9,7 @@
 #ifndef CH_GRPC_H
 #define CH_GRPC_H
 
+#include "ch/listen.h"
 #include "ch/obs.h"
 #include "ch/run.h"
 
@@ -64,7 +65,8 @@ struct ch_grpc_server_options {
     size_t connections_max, streams_max;
 };
 struct ch_grpc_server;
-CH_MUST_CHECK enum ch_err ch_grpc_server_new(struct ch_loop *loop, const char *address, int port,
+/** Listens on this loop; fails as ch_listen_open does. */
+CH_MUST_CHECK enum ch_err ch_grpc_server_new(struct ch_loop *loop, const struct ch_listen *where,
                                              const struct ch_grpc_server_options *options,
                                              struct ch_grpc_server **ret_server);
 int ch_grpc_server_port(const struct ch_grpc_server *server);

@@ -10,6 +10,7 @@
 #ifndef CH_HTTP_H
 #define CH_HTTP_H
 
+#include "ch/listen.h"
 #include "ch/obs.h"
 #include "ch/run.h"
 
@@ -85,9 +86,8 @@ CH_MUST_CHECK enum ch_err ch_http_stream_write_wait(struct ch_http_exchange *x, 
                                                     int64_t deadline_ns);
 
 struct ch_http_server;
-/** Listens on address:port with SO_REUSEPORT on this loop. CH_ERR_UNAVAILABLE when the address is taken. Port 0 picks
- * one. */
-CH_MUST_CHECK enum ch_err ch_http_server_new(struct ch_loop *loop, const char *address, int port,
+/** Listens on this loop; fails as ch_listen_open does. */
+CH_MUST_CHECK enum ch_err ch_http_server_new(struct ch_loop *loop, const struct ch_listen *where,
                                              const struct ch_http_limits *limits, ch_http_handler *handler, void *arg,
                                              struct ch_http_server **ret_server);
 int ch_http_server_port(const struct ch_http_server *server);

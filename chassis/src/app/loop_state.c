@@ -6,6 +6,7 @@
 #include "health.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -303,6 +304,11 @@ enum ch_err ch_loop_state_call(struct ch_loop_state *state, enum ch_err (*fn)(st
 /* ---- listeners
  * ---------------------------------------------------------------------------------------------------------- */
 
+static struct ch_listen listen_where(const struct ch_loop_state *state, int port)
+{
+    return (struct ch_listen){ch_settings.listen_address, port, !state->is_admin && state->index > 0};
+}
+
 static enum ch_err listen_http(struct ch_loop_state *state, int *port)
 {
     struct ch_http_limits limits = ch_http_limits_default;
@@ -311,8 +317,8 @@ static enum ch_err listen_http(struct ch_loop_state *state, int *port)
     limits.buffered_max = (size_t)ch_settings.http_buffered_max_bytes;
     limits.idle_timeout_ns = ch_settings.http_idle_timeout_ms * 1000000;
     limits.body_max = ch_body_max(state->routes);
-    enum ch_err err = ch_http_server_new(state->loop, ch_settings.listen_address, *port, &limits, ch_request_serve,
-                                         state, &state->http);
+    const struct ch_listen where = listen_where(state, *port);
+    enum ch_err err = ch_http_server_new(state->loop, &where, &limits, ch_request_serve, state, &state->http);
     if (!err)
         *port = ch_http_server_port(state->http);
     return err;
@@ -331,7 +337,8 @@ static enum ch_err listen_grpc(struct ch_loop_state *state, int *port)
         .streams_max = (size_t)(ch_settings.requests_max + ch_settings.streams_max),
     };
 
-    enum ch_err err = ch_grpc_server_new(state->loop, ch_settings.listen_address, *port, &options, &state->grpc);
+    const struct ch_listen where = listen_where(state, *port);
+    enum ch_err err = ch_grpc_server_new(state->loop, &where, &options, &state->grpc);
     if (err)
         return err;
     *port = ch_grpc_server_port(state->grpc);
@@ -344,7 +351,14 @@ enum ch_err ch_loop_state_listen(struct ch_loop_state *state, void *arg)
     struct ch_ports *ports = arg;
 
     enum ch_err err = listen_http(state, &ports->http);
-    if (!err && !state->is_admin)
+    if (err)
+        ports->refused = state->is_admin ? "ADMIN_PORT" : "HTTP_PORT";
+    if (!err && !state->is_admin) {
         err = listen_grpc(state, &ports->grpc);
+        if (err)
+            ports->refused = "GRPC_PORT";
+    }
+    if (err)
+        ports->reason = errno;
     return err;
 }

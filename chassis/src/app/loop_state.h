@@ -104,6 +104,8 @@ CH_MUST_CHECK enum ch_err ch_loop_state_start(struct ch_loop_state *state, sem_t
 /** Opens the listeners; `*ports` of 0 are replaced by those taken. By ch_loop_state_call. */
 struct ch_ports {
     int http, grpc;
+    const char *refused; /**< the setting at fault after a failure */
+    int reason;          /**< … and errno, when the failure is CH_ERR_UNAVAILABLE */
 };
 enum ch_err ch_loop_state_listen(struct ch_loop_state *state, void *ports);
 /** Ends the loop and joins its thread; nothing may be in flight on it. Accepts a state that was never started. */

@@ -7,6 +7,7 @@
 #include "events.h"
 #include "health.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
@@ -226,19 +227,36 @@ static int start_events(void)
     return err ? fail("events", err, EX_SOFTWARE) : 0;
 }
 
+static int fail_to_listen(enum ch_err err, const struct ch_ports *ports, int port)
+{
+    char what[128];
+
+    if (err != CH_ERR_UNAVAILABLE)
+        return fail(ports->refused, err, EX_SOFTWARE);
+    if (ports->reason == EADDRINUSE)
+        (void)snprintf(what, sizeof(what), "%s: port %d is taken by another program", ports->refused, port);
+    else if (ports->reason == EADDRNOTAVAIL)
+        (void)snprintf(what, sizeof(what), "LISTEN_ADDRESS: %s is no address of this machine",
+                       ch_settings.listen_address);
+    else
+        (void)snprintf(what, sizeof(what), "%s: cannot listen on port %d, errno %d", ports->refused, port,
+                       ports->reason);
+    return fail(what, err, EX_OSERR);
+}
+
 static int start_listening(void)
 {
-    struct ch_ports ports = {(int)ch_settings.http_port, (int)ch_settings.grpc_port};
-    struct ch_ports admin = {(int)ch_settings.admin_port, 0};
+    struct ch_ports ports = {.http = (int)ch_settings.http_port, .grpc = (int)ch_settings.grpc_port};
+    struct ch_ports admin = {.http = (int)ch_settings.admin_port};
     enum ch_err err = CH_OK;
 
     for (int i = 0; i < ch_process.loop_count && !err; i++)
         err = ch_loop_state_call(&ch_process.loops[i], ch_loop_state_listen, &ports);
-    if (!err)
-        err = ch_loop_state_call(ch_process.admin, ch_loop_state_listen, &admin);
     if (err)
-        return fail("HTTP_PORT, GRPC_PORT or ADMIN_PORT is taken, or LISTEN_ADDRESS is not this machine's", err,
-                    EX_UNAVAILABLE);
+        return fail_to_listen(err, &ports, strcmp(ports.refused, "GRPC_PORT") == 0 ? ports.grpc : ports.http);
+    err = ch_loop_state_call(ch_process.admin, ch_loop_state_listen, &admin);
+    if (err)
+        return fail_to_listen(err, &admin, admin.http);
     ch_metrics_on_scrape(ch_stats_on_scrape, &ch_process);
     ch_health_set_serving(true);
     ch_log(CH_LOG_INFO, NULL, "service.listening", CH_LI("http_port", ports.http), CH_LI("grpc_port", ports.grpc),

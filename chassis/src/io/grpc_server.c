@@ -3,7 +3,6 @@
 // everything else happens as bytes come. It must never hold more connections than it was told.
 #include "grpc_server.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #define ACCEPTS_PER_EVENT 32
+#define ACCEPT_BACKLOG    1024
 
 static const struct ch_metric connections_metric = {
     .name = "rpc_server_connections",
@@ -152,30 +152,6 @@ static void on_sweep(evutil_socket_t fd, short events, void *arg)
 
 /* ---- life ---- */
 
-static enum ch_err listen_on(struct ch_grpc_server *server, const char *address, int port)
-{
-    struct sockaddr_storage where = {0};
-    struct sockaddr_in *v4 = (struct sockaddr_in *)&where;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&where;
-    socklen_t len = sizeof(where);
-
-    if (inet_pton(AF_INET, address, &v4->sin_addr) == 1)
-        v4->sin_family = AF_INET;
-    else if (inet_pton(AF_INET6, address, &v6->sin6_addr) == 1)
-        v6->sin6_family = AF_INET6;
-    else
-        return CH_ERR_INVALID;
-    v4->sin_port = htons((uint16_t)port); // in the same place for both
-    server->fd = socket(where.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (server->fd < 0 || setsockopt(server->fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) ||
-        setsockopt(server->fd, SOL_SOCKET, SO_REUSEPORT, &(int){1}, sizeof(int)) ||
-        bind(server->fd, (struct sockaddr *)&where, v4->sin_family == AF_INET ? sizeof(*v4) : sizeof(*v6)) ||
-        listen(server->fd, 1024) || getsockname(server->fd, (struct sockaddr *)&where, &len))
-        return CH_ERR_UNAVAILABLE;
-    server->port = ntohs(v4->sin_port);
-    return CH_OK;
-}
-
 static enum ch_err start_events(struct ch_grpc_server *server)
 {
     static const struct timeval every = {.tv_sec = 1};
@@ -189,7 +165,7 @@ static enum ch_err start_events(struct ch_grpc_server *server)
     return CH_OK;
 }
 
-enum ch_err ch_grpc_server_new(struct ch_loop *loop, const char *address, int port,
+enum ch_err ch_grpc_server_new(struct ch_loop *loop, const struct ch_listen *where,
                                const struct ch_grpc_server_options *options, struct ch_grpc_server **ret_server)
 {
     struct ch_grpc_server *server = calloc(1, sizeof(*server));
@@ -203,11 +179,14 @@ enum ch_err ch_grpc_server_new(struct ch_loop *loop, const char *address, int po
     server->is_serving = true;
     server->connections_gauge = ch_series_get(&connections_metric, (const char *const[]){NULL});
     ch_queue_init(&server->watchers, GRPC_WATCHERS_MAX);
-    err = add_methods(server) ? listen_on(server, address, port) : CH_ERR_NO_MEMORY;
+    err = add_methods(server) ? ch_listen_open(where, ACCEPT_BACKLOG, &server->fd, &server->port) : CH_ERR_NO_MEMORY;
     if (!err)
         err = start_events(server);
     if (err) {
+        const int reason = errno; // of ch_listen_open
+
         ch_grpc_server_free(server);
+        errno = reason;
         return err;
     }
     *ret_server = server;

@@ -3,9 +3,7 @@
 // Accepts in bounded batches; without descriptors it pauses instead of spinning. Never waits and never looks a name up.
 #include "http_internal.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -199,48 +197,12 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
     (void)accept_batch(arg); // what is left makes the event fire again
 }
 
-static enum ch_err parse_address(const char *text, int port, struct sockaddr_storage *ret_address, socklen_t *ret_len)
+static enum ch_err listen_on(struct ch_http_server *server, const struct ch_listen *where)
 {
-    struct sockaddr_in *v4 = (struct sockaddr_in *)ret_address;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret_address;
-
-    memset(ret_address, 0, sizeof(*ret_address));
-    if (port < 0 || port > 65535)
-        return CH_ERR_INVALID;
-    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons((uint16_t)port);
-        *ret_len = sizeof(*v4);
-        return CH_OK;
-    }
-    if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1) {
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons((uint16_t)port);
-        *ret_len = sizeof(*v6);
-        return CH_OK;
-    }
-    return CH_ERR_INVALID;
-}
-
-static enum ch_err listen_on(struct ch_http_server *server, const char *address, int port)
-{
-    struct sockaddr_storage where;
-    socklen_t len;
-    int one = 1;
-    enum ch_err err = parse_address(address, port, &where, &len);
+    enum ch_err err = ch_listen_open(where, ACCEPT_BACKLOG, &server->fd, &server->port);
 
     if (err)
         return err;
-    server->fd = socket(where.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    // Accepted sockets inherit TCP_NODELAY (Linux): one call less for each.
-    if (server->fd < 0 || setsockopt(server->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
-        setsockopt(server->fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) ||
-        setsockopt(server->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) ||
-        bind(server->fd, (struct sockaddr *)&where, len) || listen(server->fd, ACCEPT_BACKLOG) ||
-        getsockname(server->fd, (struct sockaddr *)&where, &len))
-        return CH_ERR_UNAVAILABLE;
-    server->port = ntohs(where.ss_family == AF_INET ? ((struct sockaddr_in *)&where)->sin_port
-                                                    : ((struct sockaddr_in6 *)&where)->sin6_port);
     if (event_assign(&server->accept_event, ch_loop_base(server->loop), server->fd, EV_READ | EV_PERSIST, on_acceptable,
                      server) ||
         evtimer_assign(&server->accept_again_event, ch_loop_base(server->loop), on_accept_again, server) ||
@@ -262,7 +224,7 @@ static void listen_end(struct ch_http_server *server)
 
 // ---- life ----
 
-enum ch_err ch_http_server_new(struct ch_loop *loop, const char *address, int port, const struct ch_http_limits *limits,
+enum ch_err ch_http_server_new(struct ch_loop *loop, const struct ch_listen *where, const struct ch_http_limits *limits,
                                ch_http_handler *handler, void *arg, struct ch_http_server **ret_server)
 {
     static const struct ch_metric active = {
@@ -284,9 +246,12 @@ enum ch_err ch_http_server_new(struct ch_loop *loop, const char *address, int po
     server->scratch = malloc(CH_HTTP_SCRATCH_BYTES);
     err = server->scratch ? ch_http_timers_init(server) : CH_ERR_NO_MEMORY;
     if (!err)
-        err = listen_on(server, address, port);
+        err = listen_on(server, where);
     if (err) {
+        const int reason = errno; // of ch_listen_open
+
         ch_http_server_free(server);
+        errno = reason;
         return err;
     }
     *ret_server = server;
