@@ -4,8 +4,24 @@
 
 NGINX_DIR=$VAR/nginx
 
+# upstream_servers SERVICE: prints nginx's lines for its instances. An instance that fails once is passed over for a second. All stand
+# there once more as backup and are never passed over: when one is restarted while another is still being passed over, both would
+# be taken for dead.
+upstream_servers() {
+  local name text='' spare=''
+  for name in $(siblings_of "$1"); do
+    text+="server 127.0.0.1:$(port_of "$name" HTTP) max_fails=1 fail_timeout=1s; "
+    spare+="server 127.0.0.1:$(port_of "$name" HTTP) max_fails=0 backup; "
+  done
+  ((INSTANCE_COUNT > 1)) || spare=''
+  echo "$text$spare"
+}
+
 start_gateway() {
   local sum
+  FRUIT_CATALOG_SERVERS=$(upstream_servers fruit-catalog)
+  ORDER_MANAGER_SERVERS=$(upstream_servers order-manager)
+  DELIVERY_MOCK_SERVERS=$(upstream_servers delivery-mock)
   mkdir -p "$NGINX_DIR/temp"
   NGINX_USER=
   ((EUID != 0)) || NGINX_USER='user root;' # its workers read the checkout, which may be root's alone

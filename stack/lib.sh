@@ -11,7 +11,33 @@ export GWASUWON_VAR=$VAR
 
 SERVICES=(fruit-catalog order-manager delivery-mock)
 declare -A SCHEMA=([fruit-catalog]=catalog [order-manager]=orders [delivery-mock]=delivery)
-COMPONENTS=(postgres rabbitmq "${SERVICES[@]}" gateway)
+INSTANCES_MAX=3
+INSTANCES=()  # the processes of the services: order-manager, order-manager-2, ...; count_instances says how many
+COMPONENTS=() # all that can be started and stopped
+
+# count_instances N: of each service. The first carries the service's own name.
+count_instances() {
+  local service n
+  INSTANCE_COUNT=$1 INSTANCES=()
+  for service in "${SERVICES[@]}"; do
+    for ((n = 1; n <= $1; n++)); do INSTANCES+=("$service$( ((n == 1)) || echo "-$n")"); done
+  done
+  COMPONENTS=(postgres rabbitmq "${INSTANCES[@]}" gateway)
+}
+
+# remembered_instances: prints the number that the last ./dev up --instances gave this stack.
+remembered_instances() { cat "$VAR/instances" 2>/dev/null || echo 1; }
+
+# service_of INSTANCE, number_of INSTANCE: order-manager-2 is the second of order-manager.
+service_of() { echo "${1%-[2-9]}"; }
+number_of() { [[ $1 =~ -([2-9])$ ]] && echo "${BASH_REMATCH[1]}" || echo 1; }
+is_instance() { [[ -n ${SCHEMA[$(service_of "$1")]:-} ]]; }
+
+# siblings_of SERVICE: prints its instances.
+siblings_of() {
+  local name
+  for name in "${INSTANCES[@]}"; do [[ $(service_of "$name") != "$1" ]] || echo "$name"; done
+}
 
 BEGAN_US=${EPOCHREALTIME/[.,]/}
 JOB_PID=
@@ -28,12 +54,12 @@ elapsed() {
 # say NAME TEXT: one finished step.
 say() {
   [[ ! -t 1 ]] || printf '\r\e[K'
-  printf '%6ss  %-14s %s\n' "$(elapsed)" "$1" "$2"
+  printf '%6ss  %-16s %s\n' "$(elapsed)" "$1" "$2"
 }
 
 # working NAME TEXT: what is being waited for; the next line replaces it. Only where a person looks.
 working() {
-  [[ ! -t 1 ]] || printf '\r\e[K%6ss  %-14s %.*s' "$(elapsed)" "$1" $((WIDTH - 26)) "$2"
+  [[ ! -t 1 ]] || printf '\r\e[K%6ss  %-16s %.*s' "$(elapsed)" "$1" $((WIDTH - 28)) "$2"
 }
 
 # fail WHAT [LOG] [NEXT]: says what failed, where its log is, what to do; ends ./dev.
@@ -206,6 +232,7 @@ wait_ready() {
 advice() {
   case $1 in
     78) echo "its configuration was refused: the log names the variable and the rule; it was given $VAR/env" ;;
+    71) echo "a port of its is taken: the log names it; ss -tlnp shows by whom" ;;
     127) echo 'no such program or test build: ./dev build says why' ;;
     *) echo 'read the log, mend the cause, run ./dev up again' ;;
   esac

@@ -12,13 +12,24 @@ PORT_NAMES=(GATEWAY_PORT
 SECRET_NAMES=(POSTGRES_PASSWORD CATALOG_OWNER_PASSWORD CATALOG_APP_PASSWORD ORDERS_OWNER_PASSWORD ORDERS_APP_PASSWORD
   DELIVERY_OWNER_PASSWORD DELIVERY_APP_PASSWORD RABBITMQ_PASSWORD RABBITMQ_COOKIE)
 
-# A block of neighbouring free ports below the ephemeral range, so that no outgoing connection takes one meanwhile.
+# port_names: prints the names of all ports that this stack needs: those of the first instances always, of further ones when there are any.
+port_names() {
+  local service n kind
+  printf '%s\n' "${PORT_NAMES[@]}"
+  for ((n = 2; n <= INSTANCE_COUNT; n++)); do
+    for service in "${SERVICES[@]}"; do
+      for kind in HTTP GRPC ADMIN; do port_name "$service-$n" "$kind"; done
+    done
+  done
+}
+
+# free_block COUNT USED: neighbouring free ports below the ephemeral range, so that no outgoing connection takes one meanwhile.
 free_block() {
   local used try base offset
-  used=" $(ss -Htln | awk '{ sub(/.*:/, "", $4); printf "%s ", $4 }')"
+  used=" $2 $(ss -Htln | awk '{ sub(/.*:/, "", $4); printf "%s ", $4 }')"
   for ((try = 0; try < 200; try++)); do
-    base=$((10000 + RANDOM % 1100 * 20))
-    for ((offset = 0; offset < ${#PORT_NAMES[@]}; offset++)); do
+    base=$((10000 + RANDOM % 550 * 40))
+    for ((offset = 0; offset < $1; offset++)); do
       [[ $used != *" $((base + offset)) "* ]] || continue 2
     done
     echo "$base"
@@ -31,16 +42,21 @@ free_block() {
 prepare_ports() {
   local -A wish=() kept=()
   local name value base='' text=''
-  for name in "${PORT_NAMES[@]}"; do
+  local -a names
+  mapfile -t names < <(port_names)
+  for name in "${names[@]}"; do
     [[ -z ${!name:-} ]] || wish[$name]=${!name}
   done
   if [[ -e $VAR/ports.env ]]; then
     while IFS='=' read -r name value; do kept[$name]=$value; done <"$VAR/ports.env"
   fi
-  for name in "${PORT_NAMES[@]}"; do
+  for name in "${!kept[@]}"; do # of an instance that this start does not have: it may come back
+    [[ " ${names[*]} " == *" $name "* ]] || names+=("$name")
+  done
+  for name in "${names[@]}"; do
     value=${wish[$name]:-${kept[$name]:-}}
     if [[ -z $value ]]; then
-      [[ -n $base ]] || base=$(free_block)
+      [[ -n $base ]] || base=$(free_block "${#names[@]}" "${kept[*]:-}")
       value=$base
       base=$((base + 1))
     fi
@@ -80,6 +96,7 @@ load_stack() {
   . "$VAR/ports.env"
   # shellcheck source=/dev/null
   . "$VAR/secrets.env"
+  count_instances "$(remembered_instances)"
   GATEWAY_URL=http://127.0.0.1:$GATEWAY_PORT
   JWT_ISSUER=$GATEWAY_URL/auth
   POSTGRES_URI=postgresql://postgres:$POSTGRES_PASSWORD@127.0.0.1:$POSTGRES_PORT/gwasuwon
@@ -87,10 +104,15 @@ load_stack() {
   export JWT_ISSUER
 }
 
-# port_of SERVICE KIND: prints its HTTP, GRPC or ADMIN port.
-port_of() {
+# port_name INSTANCE KIND: prints the name of its HTTP, GRPC or ADMIN port: ORDER_MANAGER_2_HTTP_PORT. port_of prints the port.
+port_name() {
   local name=${1^^}
-  name=${name//-/_}_$2_PORT
+  echo "${name//-/_}_$2_PORT"
+}
+
+port_of() {
+  local name
+  name=$(port_name "$1" "$2")
   echo "${!name}"
 }
 

@@ -1,34 +1,51 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# The three services: environment from stack/env/, start, stop, readiness.
+# The instances of the three services: environment from stack/env/, start, stop, readiness.
 # Must never start a service with anything in its environment that its env file does not show.
 
-# service_environment SERVICE: prints its variables. Templates first, then the caller's: ORDER_MANAGER_LOG_LEVEL=debug sets LOG_LEVEL there.
+# counterpart_of INSTANCE SERVICE: prints where the instance of SERVICE with the same number takes gRPC.
+counterpart_of() {
+  local number
+  number=$(number_of "$1")
+  echo "127.0.0.1:$(port_of "$2$( ((number == 1)) || echo "-$number")" GRPC)"
+}
+
+# wishes_for INSTANCE: prints what the caller's environment sets: ORDER_MANAGER_LOG_LEVEL=debug sets LOG_LEVEL in each instance of
+# order-manager, ORDER_MANAGER_2_LOG_LEVEL in the second alone. Ports are chosen by stack/ports.sh.
+wishes_for() {
+  local name prefix=${1^^}
+  prefix=${prefix//-/_}_
+  for name in $(compgen -e "$prefix" || true); do
+    [[ ${name#"$prefix"} =~ ^([2-9]_|(HTTP|GRPC|ADMIN)_PORT$) ]] || echo "${name#"$prefix"}=${!name}"
+  done
+}
+
+# service_environment INSTANCE: prints its variables. Templates first, then the caller's.
 service_environment() {
-  local name prefix
-  SERVICE=$1
-  SERVICE_SCHEMA=${SCHEMA[$1]}
+  local name
+  SERVICE=$(service_of "$1")
+  SERVICE_SCHEMA=${SCHEMA[$SERVICE]}
+  FRUIT_CATALOG_GRPC=$(counterpart_of "$1" fruit-catalog)
+  ORDER_MANAGER_GRPC=$(counterpart_of "$1" order-manager)
+  DELIVERY_MOCK_GRPC=$(counterpart_of "$1" delivery-mock)
   SERVICE_HTTP_PORT=$(port_of "$1" HTTP)
   SERVICE_GRPC_PORT=$(port_of "$1" GRPC)
   SERVICE_ADMIN_PORT=$(port_of "$1" ADMIN)
   name=${SERVICE_SCHEMA^^}_APP_PASSWORD
   SERVICE_PASSWORD=${!name}
-  prefix=${1^^}
-  prefix=${prefix//-/_}_
   {
     render "$ROOT/stack/env/common.env"
-    render "$ROOT/stack/env/$1.env"
+    render "$ROOT/stack/env/$SERVICE.env"
     [[ ! -e $ROOT/stack/env/$KIND.sanitizer.env ]] || render "$ROOT/stack/env/$KIND.sanitizer.env"
-    for name in $(compgen -e "$prefix" || true); do
-      echo "${name#"$prefix"}=${!name}"
-    done
+    wishes_for "$SERVICE"
+    [[ $1 == "$SERVICE" ]] || wishes_for "$1"
   } | sed '/^#/d; /^$/d' | awk -F= '{ if (!($1 in line)) order[++n] = $1; line[$1] = $0 } END { for (i = 1; i <= n; i++) print line[order[i]] }'
 }
 
 start_service() {
   local service=$1 binary sum file=$VAR/env/$1.env
   local -a environment
-  binary=$(binary_of "$service")
+  binary=$(binary_of "$(service_of "$service")")
   [[ -x $binary ]] || fail "$service is not built: no $binary" '' "./dev build $KIND"
   service_environment "$service" | put 600 "$file"
   sum=$(sum_of "$binary" "$file")

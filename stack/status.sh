@@ -7,10 +7,12 @@ pid_or_null() { pid_of "$1" || echo null; }
 status_json() {
   local service schema
   {
-    for service in "${SERVICES[@]}"; do
+    for service in "${INSTANCES[@]}"; do
       jq -n --arg name "$service" --arg http "http://127.0.0.1:$(port_of "$service" HTTP)" --arg grpc "127.0.0.1:$(port_of "$service" GRPC)" \
         --arg admin "http://127.0.0.1:$(port_of "$service" ADMIN)" --argjson pid "$(pid_or_null "$service")" \
         '{services: {($name): {$http, $grpc, $admin, $pid}}}'
+    done
+    for service in "${SERVICES[@]}"; do
       schema=${SCHEMA[$service]}
       jq -n --arg owner "${schema}_owner" --arg owner_uri "$(role_uri "$service" owner)" --arg app "${schema}_app" --arg app_uri "$(role_uri "$service" app)" \
         '{postgres: {roles: {($owner): $owner_uri, ($app): $app_uri}}}'
@@ -27,15 +29,15 @@ status_text() {
   local name pid where code=0
   local -A port=([postgres]=$POSTGRES_PORT [rabbitmq]=$RABBITMQ_PORT [gateway]=$GATEWAY_PORT)
   for name in "${COMPONENTS[@]}"; do
-    if [[ -n ${SCHEMA[$name]:-} ]]; then
+    if is_instance "$name"; then
       where="http $(port_of "$name" HTTP)  grpc $(port_of "$name" GRPC)  admin $(port_of "$name" ADMIN)"
     else
       where="port ${port[$name]}"
     fi
     if pid=$(pid_of "$name"); then
-      printf '  %-14s runs     pid %-8s %s\n' "$name" "$pid" "$where"
+      printf '  %-16s runs     pid %-8s %s\n' "$name" "$pid" "$where"
     else
-      printf '  %-14s STOPPED               %s\n' "$name" "$where"
+      printf '  %-16s STOPPED               %s\n' "$name" "$where"
       code=3 IS_EXPLAINED=1
     fi
   done
@@ -55,6 +57,7 @@ verb_status() {
 
 verb_logs() {
   local follow='' name
+  count_instances "$(remembered_instances)"
   local -a files=()
   if [[ ${1:-} == -f ]]; then
     follow=-F

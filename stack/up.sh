@@ -10,7 +10,7 @@ MIGRATED=0
 component() {
   local verb=$1 name=$2
   shift 2
-  if [[ -n ${SCHEMA[$name]:-} ]]; then
+  if is_instance "$name"; then
     "${verb}_service" "$name" "$@"
   else
     "${verb}_$name" "$@"
@@ -31,12 +31,28 @@ report() {
   say "$1" "$state${2:+, $2}"
 }
 
+# choose_instances [N]: as wished, else as many as there were; ends those beyond.
+choose_instances() {
+  local count=${1:-$(remembered_instances)} service n
+  [[ $count =~ ^[1-$INSTANCES_MAX]$ ]] || fail "--instances takes 1 to $INSTANCES_MAX, not \"$count\""
+  echo "$count" | put 644 "$VAR/instances"
+  count_instances "$count"
+  for service in "${SERVICES[@]}"; do
+    for ((n = count + 1; n <= INSTANCES_MAX; n++)); do begin_stop "$service-$n" TERM; done
+  done
+  for service in "${SERVICES[@]}"; do
+    for ((n = count + 1; n <= INSTANCES_MAX; n++)); do end_stop "$service-$n" 20; done
+  done
+}
+
 verb_up() {
-  local is_seeding=1 service
+  local is_seeding=1 instances='' service
   while (($#)); do
     case $1 in
       --kind) KIND=${2:-} && shift ;;
       --kind=*) KIND=${1#*=} ;;
+      --instances) instances=${2:-0} && shift ;;
+      --instances=*) instances=${1#*=} ;;
       --no-seed) is_seeding= ;;
       *) fail "up does not know \"$1\"" '' './dev --help' ;;
     esac
@@ -44,6 +60,7 @@ verb_up() {
   done
   check_kind "$KIND"
   lock_stack
+  choose_instances "$instances"
   prepare_machine
   prepare_ports
   echo "$KIND" | put 644 "$VAR/kind"
@@ -59,9 +76,9 @@ verb_up() {
   say keys "$(node "$ROOT/stack/keys.mjs" init 9>&-)"
   wait_rabbitmq
   report rabbitmq
-  for service in "${SERVICES[@]}"; do start_service "$service"; done
+  for service in "${INSTANCES[@]}"; do start_service "$service"; done
   start_gateway
-  for service in "${SERVICES[@]}"; do
+  for service in "${INSTANCES[@]}"; do
     wait_service "$service"
     report "$service" "$KIND"
   done
@@ -114,9 +131,10 @@ verb_down() {
     return
   fi
   lock_stack
+  count_instances "$INSTANCES_MAX"
   stop_gateway
-  for service in "${SERVICES[@]}"; do begin_stop "$service" TERM; done
-  for service in "${SERVICES[@]}"; do end_stop "$service" 20; done
+  for service in "${INSTANCES[@]}"; do begin_stop "$service" TERM; done
+  for service in "${INSTANCES[@]}"; do end_stop "$service" 20; done
   begin_stop rabbitmq TERM
   stop_postgres
   stop_rabbitmq
@@ -126,7 +144,7 @@ verb_down() {
   [[ -e $VAR/.gwasuwon ]] || fail "$VAR does not look like a stack's folder: not deleted"
   refuge=$(readlink "$VAR/postgres" || true)
   [[ $refuge != /var/tmp/gwasuwon-* ]] || rm -rf "$refuge"
-  for name in postgres rabbitmq nginx env keys log run ports.env secrets.env kind seeded; do rm -rf "${VAR:?}/$name"; done
+  for name in postgres rabbitmq nginx env keys log run ports.env secrets.env kind instances seeded; do rm -rf "${VAR:?}/$name"; done
   rm -f "$VAR/.gwasuwon" "$VAR/lock"
   rmdir "$VAR" 2>/dev/null || true # something of yours is in it: left alone
   say down "$VAR is wiped"
@@ -135,9 +153,9 @@ verb_down() {
 load_kind() { KIND=$(cat "$VAR/kind" 2>/dev/null || echo release); }
 
 verb_start() {
-  check_component "${1:-}"
   lock_stack
   load_stack
+  check_component "${1:-}"
   load_kind
   component start "$1"
   component wait "$1"
@@ -145,9 +163,40 @@ verb_start() {
 }
 
 verb_stop() {
-  check_component "${1:-}"
+  local now=''
+  if [[ ${1:-} == --now ]]; then
+    now=now
+    shift
+  fi
   [[ ${2:-} == '' || $2 == --now ]] || fail "stop does not know \"$2\"" '' './dev --help'
+  [[ -z ${2:-} ]] || now=now
   lock_stack
-  component stop "$1" "${2:+now}"
+  load_stack
+  check_component "${1:-}"
+  component stop "$1" "$now"
   say "$1" 'stopped'
+}
+
+# One instance after the other: asked to end, waited for until it has drained, started, waited for until it is ready.
+verb_rolling_restart() {
+  local service name from_us
+  local -a wanted=("${SERVICES[@]}")
+  lock_stack
+  load_stack
+  load_kind
+  if (($#)); then
+    [[ $# == 1 && -n ${SCHEMA[$1]:-} ]] || fail "rolling-restart knows no service \"$*\"" '' "there are: ${SERVICES[*]}"
+    wanted=("$1")
+  fi
+  ((INSTANCE_COUNT > 1)) || say instances 'only one of each: requests that come while it is away are refused (./dev up --instances 2)'
+  for service in "${wanted[@]}"; do
+    for name in $(siblings_of "$service"); do
+      from_us=${EPOCHREALTIME/[.,]/}
+      stop_service "$name"
+      say "$name" "drained in $(((${EPOCHREALTIME/[.,]/} - from_us) / 1000)) ms"
+      start_service "$name"
+      wait_service "$name"
+      report "$name" "ready again after $(((${EPOCHREALTIME/[.,]/} - from_us) / 1000)) ms"
+    done
+  done
 }

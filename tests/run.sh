@@ -100,13 +100,22 @@ has_no_report() { ! grep -E -m 1 -A 25 "$REPORT_MARK" "$GWASUWON_VAR/log/$1.log"
 has_ended_well() { tail -n 20 "$GWASUWON_VAR/log/$1.log" | grep -q '"drain.done"'; }
 down_in_time() { "$ROOT/dev" down >"$REPORTS/down.log" 2>&1 && ! grep 'did not stop' "$REPORTS/down.log"; }
 
+# processes: prints the services and their further instances, as far as they were ever started.
+processes() {
+  local service n
+  for service in "${SERVICES[@]}"; do
+    echo "$service"
+    for n in 2 3; do [[ ! -e $GWASUWON_VAR/log/$service-$n.log ]] || echo "$service-$n"; done
+  done
+}
+
 stack_down() {
   local service
   if [[ -z $KEEP ]]; then
     check 'the stack stops in time' down_in_time
-    for service in "${SERVICES[@]}"; do check "$service ended its drain" has_ended_well "$service"; done
+    for service in $(processes); do check "$service ended its drain" has_ended_well "$service"; done
   fi
-  for service in "${SERVICES[@]}"; do check "$service left no sanitizer report" has_no_report "$service"; done
+  for service in $(processes); do check "$service left no sanitizer report" has_no_report "$service"; done
 }
 
 # ---- tests against the stack ---------------------------------------------------------------------------------------------
