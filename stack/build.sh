@@ -3,17 +3,28 @@
 # Builds the C part with Meson, one folder a kind under build/. Must never reconfigure a folder that is right.
 
 declare -A BUILD_OPTIONS=(
-  [release]='-Dbuildtype=debugoptimized -Db_ndebug=false'
+  [release]='-Dbuildtype=debugoptimized -Db_ndebug=false -Dpoints=false -Dmutant=none'
   [asan]='-Dbuildtype=debugoptimized -Db_ndebug=false -Db_sanitize=address,undefined -Db_lundef=false'
   [tsan]='-Dbuildtype=debugoptimized -Db_ndebug=false -Db_sanitize=thread -Db_lundef=false'
+  [points]='-Dbuildtype=debugoptimized -Db_ndebug=false -Dpoints=true -Dmutant=none'
 )
 
 # gcc's ThreadSanitizer takes a millisecond and a half for each fiber, clang's a fiftieth of that.
-declare -A BUILD_COMPILER=([release]=cc [asan]=cc [tsan]=clang)
+declare -A BUILD_COMPILER=([release]=cc [asan]=cc [tsan]=clang [points]=cc)
 
 check_kind() { [[ -n ${BUILD_OPTIONS[$1]:-} ]] || fail "no build kind \"$1\"; there are: ${!BUILD_OPTIONS[*]}"; }
 
 binary_of() { echo "${GWASUWON_BUILD:-$ROOT/build/$KIND}/services/$1/$1"; }
+
+# A build with a deliberate bug (-Dmutant) runs where steps are tested, and nowhere else.
+refuse_mutant() {
+  local service binary
+  [[ $1 != points ]] || return 0
+  for service in "${SERVICES[@]}"; do
+    binary=$GWASUWON_BUILD/services/$service/$service
+    [[ ! -x $binary || $("$binary" --version) != *MUTANT* ]] || fail "$binary is built with a deliberate bug" '' './dev up --kind points takes it, no other kind'
+  done
+}
 
 # build KIND [TARGET...]: everything, or just the targets. GWASUWON_BUILD=<folder> names one that is built already.
 build() {
@@ -21,6 +32,7 @@ build() {
   shift
   local -a options
   if [[ -n ${GWASUWON_BUILD:-} ]]; then
+    refuse_mutant "$kind"
     BUILT="taken from $GWASUWON_BUILD"
     return
   fi

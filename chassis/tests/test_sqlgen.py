@@ -63,6 +63,28 @@ class Sqlgen(unittest.TestCase):
         return subprocess.run([sys.executable, SQLGEN, *options, self.path('queries.h'), self.path('queries.c'), self.path('in.sql')],
                               capture_output=True, text=True, check=False)
 
+    def test_sqlgen__replaces_what_a_mutant_replaces(self):
+        hunks = self.path('mutants.txt')
+        with open(hunks, 'w', encoding='utf-8') as file:
+            file.write('# why\n\nmutant BAD order_find\n- WHERE order_id = $1::uuid AND\n+ WHERE $1::uuid IS NOT NULL AND\n\nmutant LOST order_find\n- nowhere\n+ x\n')
+        sql = self.path('good.sql')
+        with open(sql, 'w', encoding='utf-8') as file:
+            file.write(GOOD)
+
+        def made(mutant):
+            out = self.path('out.c')
+            run = subprocess.run([sys.executable, SQLGEN, '--mutant', mutant, hunks, self.path('out.h'), out, sql], capture_output=True, text=True)
+            return run, open(out, encoding='utf-8').read() if run.returncode == 0 else ''
+
+        run, text = made('BAD')
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertIn('WHERE $1::uuid IS NOT NULL AND note', text)
+        self.assertNotIn('WHERE order_id', text)
+        self.assertIn('WHERE order_id', made('OTHER')[1])
+        run, _ = made('LOST')
+        self.assertEqual(run.returncode, 1)
+        self.assertIn('mutants.txt:7: its old text stands 0 times in order_find', run.stderr)
+
     def test_good_file_becomes_a_table(self):
         done = self.run_on(GOOD)
         self.assertEqual((done.returncode, done.stderr), (0, ''))

@@ -125,6 +125,47 @@ def check(query):
         raise query.fault('changes or locks rows: make it :write')
 
 
+class Hunk:
+    """A deliberate bug of a mutants.txt: `old` stands once in the statement and is replaced by `new`.
+
+        mutant NO_ROW_LOCK skus_lock_batch
+        - FOR NO KEY UPDATE
+        + FOR KEY SHARE
+    """
+    def __init__(self, path, line, mutant, name):
+        self.path, self.line, self.mutant, self.name = path, line, mutant, name
+        self.old, self.new = [], []
+
+
+def read_hunks(path):
+    hunks = []
+    with open(path, encoding='utf-8') as file:
+        for number, line in enumerate(file, 1):
+            line, words = line.rstrip('\n'), line.split()
+            if not words or words[0].startswith('#'):
+                continue
+            if words[0] == 'mutant' and len(words) == 3:
+                hunks.append(Hunk(path, number, words[1], words[2]))
+            elif hunks and line[:2] in ('- ', '+ '):
+                (hunks[-1].old if line[0] == '-' else hunks[-1].new).append(line[2:])
+            else:
+                raise Fault(path, number, "expected 'mutant NAME statement', '- old text' or '+ new text'")
+    return hunks
+
+
+def mutate(queries, hunks, mutant):
+    """Replaces what this mutant replaces in these statements; a statement of another table is not ours."""
+    for hunk in hunks:
+        for query in queries:
+            if hunk.mutant != mutant or hunk.name != query.name:
+                continue
+            text, old = '\n'.join(query.sql), '\n'.join(hunk.old)
+            if not old or text.count(old) != 1:
+                raise Fault(hunk.path, hunk.line, f'its old text stands {text.count(old) if old else 0} times in {query.name}, not once')
+            query.sql = text.replace(old, '\n'.join(hunk.new)).split('\n')
+            check(query)
+
+
 def c_string(text):
     out = []
     for char in text.encode('utf-8'):
@@ -175,6 +216,7 @@ def main():
     parser = argparse.ArgumentParser(description='Makes queries.h and queries.c of .sql files.')
     parser.add_argument('--table', default='queries', help='name of the table in C')
     parser.add_argument('--prefix', default='Q_', help='prefix of the enum values')
+    parser.add_argument('--mutant', nargs=2, metavar=('NAME', 'FILE'), help='a deliberate bug, and the mutants.txt it stands in')
     parser.add_argument('header')
     parser.add_argument('source')
     parser.add_argument('files', nargs='+')
@@ -187,6 +229,8 @@ def main():
                     raise query.fault(f'the name is taken already: {seen[query.name]}')
                 seen[query.name] = f'{path}:{query.line}'
                 queries.append(query)
+        if options.mutant:
+            mutate(queries, read_hunks(options.mutant[1]), options.mutant[0])
     except (Fault, OSError, UnicodeDecodeError) as fault:
         print(fault, file=sys.stderr)
         return 1

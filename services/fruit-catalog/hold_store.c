@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Holds in the database after they were made: given back or sold.
+#include "ch/point.h"
 #include "hold.h"
 #include "ids.h"
 #include "product_cache.h"
@@ -29,11 +30,14 @@ static enum ch_err release_once_wait(struct ch_ctx *ctx, const struct ch_uuid *i
         return err;
     if (ch_pg_get_int(rows, 0, 0) != (int64_t)count)
         return CH_ERR_CONFLICT;
+    err = CH_POINT(RELEASE_BEFORE_COMMIT);
+    if (err)
+        return err;
     err = ch_tx_commit_wait(&tx);
     for (size_t i = 0; i < ch_pg_count(rows); i++) // also after a failure: the commit may have happened
         if (!ch_pg_is_null(rows, i, 1))
             product_cache_drop(ch_pg_get_uuid(rows, i, 1));
-    return err;
+    return err ? err : CH_POINT(RELEASE_COMMITTED);
 }
 
 enum ch_err hold_release_wait(struct ch_ctx *ctx, struct ch_uuid *ids, size_t count, struct ch_str reason)
@@ -53,7 +57,10 @@ enum ch_err hold_sold_wait(struct ch_ctx *ctx, const struct ch_uuid *ids, size_t
 
     ch_pg_args_init(&args, ctx);
     ch_pg_uuid_array(&args, ids, count);
-    return ch_pg_run_wait(ctx, Q_HOLDS_SOLD, &args, NULL);
+    enum ch_err err = CH_POINT(RESOLVE_BEFORE_SOLD);
+    if (!err)
+        err = ch_pg_run_wait(ctx, Q_HOLDS_SOLD, &args, NULL);
+    return err ? err : CH_POINT(RESOLVE_SOLD);
 }
 
 enum ch_err hold_expired_wait(struct ch_ctx *ctx, int32_t limit, struct ch_uuid **ret_ids, size_t *ret_count)

@@ -2,6 +2,7 @@
 // Work that no request starts. The sweeper asks OrderManager what became of holds that nobody spoke of; only its answer
 // decides, never the clock: while OrderManager is away nothing changes. The auditor counts SKUs whose stock is not what
 // their ledger says.
+#include "ch/point.h"
 #include "config.h"
 #include "hold.h"
 #include "tables.h"
@@ -99,7 +100,11 @@ static enum ch_err hold_sweeper(struct ch_ctx *ctx)
             return err;
         if (!ch_peer_is_up(ch_peer_at(ctx, PEER_ORDERS)))
             return CH_OK; // its absence shows in the peer's own metrics; the holds wait
-        err = ask_wait(ctx, ids, count, &response);
+        err = CH_POINT(RESOLVE_HOLDS_FOUND);
+        if (!err)
+            err = ask_wait(ctx, ids, count, &response);
+        if (!err)
+            err = CH_POINT(RESOLVE_ANSWERED);
         if (!err)
             err = sort_fates(ctx, ids, count, response, &fates);
         if (!err)

@@ -2,6 +2,7 @@
 // The group commit of reservations: all calls that arrive while a commit is in flight share the next one. Two round
 // trips to the database: lock and read, write and commit. A batch that meets somebody else's decision about one of its
 // orders starts again and sees it.
+#include "ch/point.h"
 #include "ids.h"
 #include "product_cache.h"
 #include "reserve.h"
@@ -107,13 +108,16 @@ static enum ch_err attempt_wait(struct flight *flight)
     if (err || !takes_any(flight))
         return err;
     err = reserve_write(&tx, flight->orders, flight->count, facts, flight->cluster_run);
+    if (!err)
+        err = CH_POINT(RESERVE_BEFORE_COMMIT);
     if (err)
         return err;
     err = ch_tx_commit_wait(&tx);
     drop_pages(facts); // before anybody is answered; also after a failure: the commit may have happened
-    if (!err)
-        ch_outbox_wake();
-    return err;
+    if (err)
+        return err;
+    ch_outbox_wake();
+    return CH_POINT(RESERVE_COMMITTED);
 }
 
 // ---- the answers: into the memory of each call, because this batch's ends first

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // FruitCatalog over gRPC: contracts/proto/catalog/v1/catalog.proto. Messages to structs and back; the rules are
 // reserve.c's and the store's.
+#include "ch/point.h"
 #include "hold.h"
 #include "reserve.h"
 #include "tables.h"
@@ -286,7 +287,7 @@ static enum ch_err rpc_reserve(struct ch_call *call, const void *in, void *out)
         response->results[i] = &results[i];
         err = write_order(arena, &made, &orders[i], &results[i]);
     }
-    return err;
+    return err ? err : CH_POINT(RESERVE_BEFORE_REPLY);
 }
 
 // ---- Release

@@ -3,6 +3,8 @@
 #include "order.h"
 
 #include "catalog_client.h"
+#include "ch/mutant.h"
+#include "ch/point.h"
 #include "config.h"
 #include "delivery_client.h"
 #include "order_store.h"
@@ -131,6 +133,8 @@ static enum ch_err order_store_wait(struct ch_ctx *ctx, struct order *order)
         if (!order->reply.data)
             return CH_ERR_NO_MEMORY;
         err = order_insert_wait(ctx, order, &is_placed);
+        if (CH_MUTANT(RELEASE_ON_UNKNOWN) && err)
+            CH_IGNORE(catalog_release_wait(ctx, order->order_id, "order_not_stored"));
         if (err)
             return err;
         if (is_placed)
@@ -155,8 +159,15 @@ static enum ch_err order_place_once_wait(struct ch_ctx *ctx, struct order *order
     if (err != CH_ERR_NOT_FOUND)
         return err ? err : order_answer_again(ctx, order, &earlier);
 
+    err = CH_POINT(PLACE_KEY_LOOKED_UP);
+    if (err)
+        return err;
+
     order->order_id = ch_uuid_new();
     err = catalog_reserve_wait(ctx, order);
+    if (err)
+        return err;
+    err = CH_POINT(PLACE_RESERVED);
     if (err)
         return err;
 
@@ -164,7 +175,8 @@ static enum ch_err order_place_once_wait(struct ch_ctx *ctx, struct order *order
     order->created_at_us = order->updated_at_us = ch_wall_us();
     order->masked_payment_token = order_mask_token(ctx, order->payment_token);
     order_total(order);
-    return order_store_wait(ctx, order);
+    err = order_store_wait(ctx, order);
+    return err ? err : CH_POINT(PLACE_BEFORE_REPLY);
 }
 
 // The stock was short while the same key was being placed by another request: perhaps that one took it. What became of

@@ -3,6 +3,8 @@
 // Also fences ids, which is the same decision seen from the other side: only one of order and fence gets the row.
 #include "order_store.h"
 
+#include "ch/mutant.h"
+#include "ch/point.h"
 #include "queries.h"
 #include "tables.h"
 
@@ -199,6 +201,23 @@ static void put_lines(struct ch_pg_args *args, const struct line_columns *c, siz
 // ---- the batch
 // -------------------------------------------------------------------------------------------------------
 
+// Only for a mutant: the events of orders that are not there yet.
+static enum ch_err publish_early_wait(struct ch_ctx *ctx, const struct order_columns *orders, size_t count)
+{
+    struct ch_tx tx CH_TX = {0};
+    char subject[CH_UUID_TEXT];
+    enum ch_err err = ch_tx_begin_wait(ctx, &tx);
+
+    for (size_t i = 0; i < count && !err; i++) {
+        ch_uuid_format(orders->order_id[i], subject);
+        err = ch_outbox_add(&tx, "order.placed.v1", ch_str_of(subject), orders->event_data[i]);
+    }
+    if (!err)
+        err = ch_tx_commit_wait(&tx);
+    ch_outbox_wake();
+    return err;
+}
+
 static enum ch_err insert_all(struct ch_ctx *ctx, struct ch_batch_item **items, size_t count)
 {
     struct ch_pg_rows *rows CH_PG_ROWS = NULL;
@@ -223,7 +242,14 @@ static enum ch_err insert_all(struct ch_ctx *ctx, struct ch_batch_item **items, 
     put_orders(&args, &orders, count);
     put_lines(&args, &lines, line_count);
     ch_pg_text_array(&args, orders.cluster_run, count);
-    enum ch_err err = ch_pg_run_wait(ctx, Q_ORDER_INSERT_BATCH, &args, &rows);
+    if (CH_MUTANT(PUBLISH_BEFORE_COMMIT))
+        CH_IGNORE(publish_early_wait(ctx, &orders, count)); // wrong on purpose
+    enum ch_err err = CH_POINT(PLACE_BEFORE_INSERT);
+    if (err)
+        return err;
+    err = ch_pg_run_wait(ctx, Q_ORDER_INSERT_BATCH, &args, &rows);
+    if (!err)
+        err = CH_POINT(PLACE_INSERTED);
     if (err)
         return err;
 
@@ -273,7 +299,12 @@ enum ch_err order_resolve_wait(struct ch_ctx *ctx, const struct ch_uuid *ids, si
 
     ch_pg_args_init(&args, ctx);
     ch_pg_uuid_array(&args, ids, count);
-    enum ch_err err = ch_pg_run_wait(ctx, Q_ORDER_FENCE_BATCH, &args, NULL);
+    enum ch_err err = CH_POINT(RESOLVE_BEFORE_FENCE);
+    if (err)
+        return err;
+    err = ch_pg_run_wait(ctx, Q_ORDER_FENCE_BATCH, &args, NULL);
+    if (!err)
+        err = CH_POINT(RESOLVE_FENCED);
     if (err)
         return err;
     err = ch_pg_run_wait(ctx, Q_ORDER_FATES, &args, &rows);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // OrderManager over gRPC: contracts/proto/orders/v1/orders.proto. The rules are order.c's, the same as for REST.
+#include "ch/point.h"
 #include "order.h"
 #include "order_input.h"
 #include "order_message.h"
@@ -110,7 +111,7 @@ static enum ch_err rpc_resolve_orders(struct ch_call *call, const void *in, void
         resolutions[i].fate = fate_from(fates[i]);
         response->resolutions[i] = &resolutions[i];
     }
-    return CH_OK;
+    return CH_POINT(RESOLVE_BEFORE_REPLY);
 }
 
 const struct ch_rpc rpcs[] = {

@@ -5,6 +5,7 @@
 // Deliveries of a lost connection cannot be acknowledged any more: the broker sends them again, and the inbox knows
 // what was applied. While the database is away a batch waits in its lane, unacknowledged; the prefetch bounds how many
 // do.
+#include "ch/point.h"
 #include "events_lanes.h"
 
 #include <assert.h>
@@ -56,12 +57,15 @@ static enum ch_err receive(struct consumers *consumers)
 
     for (size_t taken = 0; taken < CH_PREFETCH; taken++) {
         struct ch_amqp_delivery delivery;
-        const enum ch_err err = ch_amqp_next(consumers->lanes.amqp, wake_fd, deadline_ns, &delivery);
+        enum ch_err err = ch_amqp_next(consumers->lanes.amqp, wake_fd, deadline_ns, &delivery);
         if (err == CH_ERR_CANCELLED)
             ch_signal_clear(wake_fd);
         if (err)
             return err == CH_ERR_CANCELLED || err == CH_ERR_DEADLINE ? CH_OK : err;
         queue_delivery(consumers, &delivery);
+        err = CH_POINT(CONSUME_RECEIVED);
+        if (err)
+            return err;
         deadline_ns = 0;
     }
     return CH_OK;

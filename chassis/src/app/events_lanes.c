@@ -3,6 +3,8 @@
 // become acknowledgements. Everything here runs on the consumers' thread. It must never acknowledge what was not
 // committed.
 #include "events_lanes.h"
+#include "ch/mutant.h"
+#include "ch/point.h"
 
 #define PACE_NS INT64_C(25000000) // between the starts of two batches of a lane; a full one is followed at once
 
@@ -142,10 +144,10 @@ static enum ch_err settle_lane(struct ch_lanes *lanes, struct ch_lane *lane)
         return CH_OK;
     }
     if (is_all_acked(&lane->batch)) {
-        err = ack_whole_batch(lanes, lane);
+        err = CH_MUTANT(ACK_BEFORE_COMMIT) ? CH_OK : ack_whole_batch(lanes, lane);
         ch_lane_drop_batch(lane);
         lane->backoff.next_ns = 0;
-        return err;
+        return err ? err : CH_POINT(CONSUME_ACKED);
     }
     err = answer_items(lanes, lane, false);
     lane->phase = lane->batch.count > 0 ? LANE_PAUSED : LANE_IDLE;
@@ -241,8 +243,11 @@ enum ch_err ch_lanes_feed(struct ch_lanes *lanes)
             err = fill_batch(lanes, lane);
         if (err)
             return err;
-        if (lane->phase == LANE_IDLE && lane->batch.count > 0)
-            post_batch(lane);
+        if (lane->phase != LANE_IDLE || lane->batch.count == 0)
+            continue;
+        if (CH_MUTANT(ACK_BEFORE_COMMIT))
+            err = ack_whole_batch(lanes, lane);
+        post_batch(lane);
     }
     return CH_OK;
 }

@@ -8,6 +8,8 @@
 // before its first event is published.
 //
 // Rows that were sent stay. Several processes may relay one outbox: each takes rows that no other holds.
+#include "ch/mutant.h"
+#include "ch/point.h"
 #include "events_internal.h"
 
 #include "src/app/relay_queries.h" // generated
@@ -212,6 +214,8 @@ static enum ch_err mark_confirmed(struct relay *relay, struct round *round, size
     ch_pg_args_init_arena(&args, relay->arena);
     ch_pg_int8_array(&args, round->ids, confirmed);
     enum ch_err err = ch_pgt_exec(relay->pgt, RELAY_Q_OUTBOX_MARK_SENT, &args, statement_deadline(relay), NULL);
+    if (!err)
+        err = CH_POINT(RELAY_MARKED);
     if (err)
         return err;
     err = ch_pgt_commit(relay->pgt, statement_deadline(relay));
@@ -219,19 +223,27 @@ static enum ch_err mark_confirmed(struct relay *relay, struct round *round, size
         return err;
     ch_count(relay->published, (int64_t)confirmed);
     ch_count(relay->returned, (int64_t)returned);
-    return CH_OK;
+    return CH_POINT(RELAY_MARK_COMMITTED);
 }
 
 // A broker that refuses some (a queue at its limit) is asked again after a pause.
 static enum ch_err publish_round(struct relay *relay, struct round *round)
 {
-    size_t confirmed;
+    size_t confirmed = 0;
+
+    if (CH_MUTANT(MARK_SENT_BEFORE_CONFIRM)) {
+        for (size_t i = 0; i < round->ready; i++)
+            round->messages[i].is_confirmed = true;
+        CH_IGNORE(mark_confirmed(relay, round, &confirmed)); // wrong on purpose
+    }
     const enum ch_err publish_err =
         ch_amqp_publish(relay->amqp, round->messages, round->ready, within(relay, PUBLISH_NS));
 
     if (publish_err)
         close_amqp(relay);
-    enum ch_err err = mark_confirmed(relay, round, &confirmed);
+    enum ch_err err = CH_POINT(RELAY_CONFIRMED);
+    if (!err)
+        err = mark_confirmed(relay, round, &confirmed);
     if (!err && confirmed == 0)
         err = ch_pgt_rollback(relay->pgt, statement_deadline(relay));
     if (err)
@@ -270,7 +282,8 @@ static enum ch_err run_round(struct relay *relay, bool *ret_has_more)
     if (err)
         return err;
     *ret_has_more = round.count == TAKE_MAX || round.ready < round.count;
-    return publish_round(relay, &round);
+    err = CH_POINT(RELAY_READ);
+    return err ? err : publish_round(relay, &round);
 }
 
 /* ---- measuring

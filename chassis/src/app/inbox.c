@@ -2,6 +2,8 @@
 // Applies a batch of one queue on its loop: inbox rows and effect in one transaction, so that an event has one effect
 // however often it comes. A batch that fails is tried one by one, so that a poisoned event is alone. It must never
 // acknowledge: it only judges.
+#include "ch/mutant.h"
+#include "ch/point.h"
 #include "events_internal.h"
 
 #include "loop_state.h"
@@ -89,13 +91,17 @@ static enum ch_err apply_wait(struct ch_ctx *ctx, struct attempt *attempt)
     if (err)
         return err;
     err = note_events_wait(ctx, &tx, attempt);
-    if (err)
-        return err;
-    if (attempt->fresh_count > 0)
+    if (CH_MUTANT(INBOX_OUTSIDE_TRANSACTION) && !err && !(err = ch_tx_commit_wait(&tx)))
+        err = ch_tx_begin_wait(ctx, &tx);
+    if (!err)
+        err = CH_POINT(CONSUME_INBOX_INSERTED);
+    if (!err && attempt->fresh_count > 0)
         err = attempt->batch->consumer->consume(ctx, &tx, attempt->fresh, attempt->fresh_count);
-    if (err)
-        return err;
-    return ch_tx_commit_wait(&tx);
+    if (!err)
+        err = CH_POINT(CONSUME_EFFECT_DONE);
+    if (!err)
+        err = ch_tx_commit_wait(&tx);
+    return err ? err : CH_POINT(CONSUME_COMMITTED);
 }
 
 /* ---- judging

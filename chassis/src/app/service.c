@@ -4,6 +4,8 @@
 // something it answered for is unfinished.
 #include "loop_state.h"
 
+#include "ch/mutant.h"
+#include "ch/point.h"
 #include "events.h"
 #include "health.h"
 
@@ -17,6 +19,11 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#ifdef CH_MUTANT_BUILD
+#define BUILD_NOTE " MUTANT " CH_MUTANT_CHOSEN_NAME ": built with a deliberate bug, must never serve anybody"
+#else
+#define BUILD_NOTE ""
+#endif
 #define EXIT_SECOND_SIGNAL 130
 #define TOKEN_LOOK_S       5
 #define HANG_S             15 /**< more than a drain takes beyond its own limits */
@@ -316,6 +323,10 @@ static int serve(const struct ch_service *service)
         code = starts[i]();
         if (i == 0 && !code)
             ch_config_log(service);
+#ifdef CH_MUTANT_BUILD
+        if (i == 0 && !code)
+            ch_log(CH_LOG_ERROR, NULL, "service.mutant", CH_LS("note", BUILD_NOTE));
+#endif
     }
     bool is_stopped = true;
     if (!code) {
@@ -340,7 +351,7 @@ int ch_service_main(const struct ch_service *service, int argc, char **argv)
         return EX_OK;
     }
     if (strcmp(option, "--version") == 0) {
-        printf("%s %s\n", service->name, GW_VERSION);
+        printf("%s %s%s\n", service->name, GW_VERSION, BUILD_NOTE);
         return EX_OK;
     }
     if (argc > 2 || (*option && strcmp(option, "--check-config") != 0)) {
@@ -349,6 +360,10 @@ int ch_service_main(const struct ch_service *service, int argc, char **argv)
     }
     if (ch_config_read(service, stderr) > 0)
         return EX_CONFIG;
+#ifdef CH_POINTS
+    if (ch_point_setup(stderr))
+        return EX_CONFIG;
+#endif
     if (!*option)
         return serve(service);
     return ch_config_print(service, stdout);

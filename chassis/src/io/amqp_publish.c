@@ -3,6 +3,7 @@
 // queue confirms in groups and a window of one would be ten times slower. It must never call a message confirmed that
 // the broker did not acknowledge.
 #include "amqp_internal.h"
+#include "ch/point.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -160,6 +161,9 @@ static enum ch_err publish_window(struct ch_amqp *amqp, struct ch_amqp_message *
     }
     if (amqp->is_broken)
         return err;
+    const enum ch_err point_err = CH_POINT(RELAY_PUBLISHED);
+    if (point_err)
+        return point_err;
     const enum ch_err confirm_err = await_confirms(amqp, &window, deadline_ns);
     return err ? err : confirm_err;
 }
