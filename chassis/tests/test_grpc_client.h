@@ -39,6 +39,7 @@ static inline struct ch_peer *peer_at(const char *host, int port, size_t in_flig
 struct one {
     struct ch_peer *peer;
     const char *id;
+    const struct ch_rpc *rpc; // NULL: GetSkus
     int64_t timeout_ns, ctx_timeout_ns;
     enum ch_err err;
     char detail[200], sku_id[32];
@@ -61,7 +62,7 @@ static inline void call_one(void *arg)
     one->trace = ctx.trace;
     request.n_sku_ids = 1;
     request.sku_ids = (char **)&one->id;
-    one->err = ch_peer_call_wait(one->peer, &ctx, &fx_rpcs[0], &request.base,
+    one->err = ch_peer_call_wait(one->peer, &ctx, one->rpc ? one->rpc : &fx_rpcs[0], &request.base,
                                  ch_now_ns() + (one->timeout_ns ? one->timeout_ns : MS(10000)), &reply);
     if (one->err == CH_OK)
         (void)snprintf(one->sku_id, sizeof(one->sku_id), "%s",

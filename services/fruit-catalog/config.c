@@ -7,8 +7,8 @@ struct config config;
 #define AT(member) offsetof(struct config, member)
 
 const struct ch_config_row config_rows[] = {
-    {"ORDERS_GRPC", CH_CONFIG_STR, AT(orders_grpc), NULL, 3, 255, "host:port of OrderManager's gRPC",
-     CH_CONFIG_REQUIRED},
+    {"ORDERS_GRPC", CH_CONFIG_STR, AT(orders_grpc), NULL, 3, 1024,
+     "host:port of OrderManager's gRPC, or several with commas between", CH_CONFIG_REQUIRED},
     {"HOLD_TTL_S", CH_CONFIG_INT, AT(hold_ttl_s), "120", 1, 86400,
      "after how many seconds OrderManager is asked what became of a hold", 0},
     {"LOW_STOCK_THRESHOLD", CH_CONFIG_INT, AT(low_stock_threshold), "5", 0, 100000,

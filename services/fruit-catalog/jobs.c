@@ -11,9 +11,8 @@
 
 enum { SWEEP_BATCH = 256, RESOLVE_TIMEOUT_MS = 3000 };
 
-static const struct ch_rpc rpc_resolve =
-    CH_RPC("/orders.v1.OrderService/ResolveOrders", 0, NULL, orders__v1__resolve_orders_request,
-           orders__v1__resolve_orders_response);
+static const struct ch_rpc rpc_resolve = CH_RPC_REPEATABLE(
+    "/orders.v1.OrderService/ResolveOrders", orders__v1__resolve_orders_request, orders__v1__resolve_orders_response);
 
 // ---- the sweeper
 

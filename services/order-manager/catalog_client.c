@@ -8,10 +8,10 @@
 
 enum { RESERVE_TIMEOUT_MS = 3000, RELEASE_TIMEOUT_MS = 1000 };
 
-static const struct ch_rpc rpc_reserve =
-    CH_RPC("/catalog.v1.CatalogService/Reserve", 0, NULL, catalog__v1__reserve_request, catalog__v1__reserve_response);
-static const struct ch_rpc rpc_release =
-    CH_RPC("/catalog.v1.CatalogService/Release", 0, NULL, catalog__v1__release_request, catalog__v1__release_response);
+static const struct ch_rpc rpc_reserve = CH_RPC_REPEATABLE("/catalog.v1.CatalogService/Reserve",
+                                                           catalog__v1__reserve_request, catalog__v1__reserve_response);
+static const struct ch_rpc rpc_release = CH_RPC_REPEATABLE("/catalog.v1.CatalogService/Release",
+                                                           catalog__v1__release_request, catalog__v1__release_response);
 
 struct reservation {
     struct ch_batch_item item; // first: the batch hands items back

@@ -7,10 +7,10 @@ struct config config;
 #define AT(member) offsetof(struct config, member)
 
 const struct ch_config_row config_rows[] = {
-    {"CATALOG_GRPC", CH_CONFIG_STR, AT(catalog_grpc), NULL, 3, 255, "host:port of FruitCatalog's gRPC",
-     CH_CONFIG_REQUIRED},
-    {"DELIVERY_GRPC", CH_CONFIG_STR, AT(delivery_grpc), NULL, 3, 255, "host:port of DeliveryMock's gRPC",
-     CH_CONFIG_REQUIRED},
+    {"CATALOG_GRPC", CH_CONFIG_STR, AT(catalog_grpc), NULL, 3, 1024,
+     "host:port of FruitCatalog's gRPC, or several with commas between", CH_CONFIG_REQUIRED},
+    {"DELIVERY_GRPC", CH_CONFIG_STR, AT(delivery_grpc), NULL, 3, 1024,
+     "host:port of DeliveryMock's gRPC, or several with commas between", CH_CONFIG_REQUIRED},
     {"SHIPPING_FEE_KRW", CH_CONFIG_INT, AT(shipping_fee_krw), "3500", 0, 100000, "delivery fee of an order", 0},
     {"FREE_SHIPPING_FROM_KRW", CH_CONFIG_INT, AT(free_shipping_from_krw), "50000", 0, 100000000,
      "sum of items from which delivery is free", 0},

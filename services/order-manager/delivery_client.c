@@ -6,8 +6,8 @@
 #include "delivery/v1/delivery.pb-c.h"
 
 static const struct ch_rpc rpc_get_deliveries =
-    CH_RPC("/delivery.v1.DeliveryService/GetDeliveries", 0, NULL, delivery__v1__get_deliveries_request,
-           delivery__v1__get_deliveries_response);
+    CH_RPC_REPEATABLE("/delivery.v1.DeliveryService/GetDeliveries", delivery__v1__get_deliveries_request,
+                      delivery__v1__get_deliveries_response);
 
 // The contract's names without their prefix, as REST shows them.
 static struct ch_str short_name(const ProtobufCEnumDescriptor *names, int value, size_t prefix_len)

@@ -28,14 +28,20 @@ typedef enum ch_err ch_rpc_fn(struct ch_call *call, const void *in, void *out);
 struct ch_rpc {
     const char *path; /**< "/catalog.v1.CatalogService/Reserve" */
     const ProtobufCMessageDescriptor *input, *output;
-    unsigned scope;    /**< server: who may call (enum ch_scope bits, any of them; 0: anyone) */
-    ch_rpc_fn *handle; /**< server only */
-    bool is_stream;    /**< server-streaming: send with ch_call_send_wait, return the status */
+    unsigned scope;     /**< server: who may call (enum ch_scope bits, any of them; 0: anyone) */
+    ch_rpc_fn *handle;  /**< server only */
+    bool is_stream;     /**< server-streaming: send with ch_call_send_wait, return the status */
+    bool is_repeatable; /**< client only: done twice is as done once, so it is sent again after a broken connection */
 };
 #define CH_RPC(path_, scope_, handle_, in_, out_)                                                                      \
     {                                                                                                                  \
         .path = (path_), .input = &in_##__descriptor, .output = &out_##__descriptor, .scope = (scope_),                \
         .handle = (handle_)                                                                                            \
+    }
+/** A client's row of a method that is done twice as it is done once. */
+#define CH_RPC_REPEATABLE(path_, in_, out_)                                                                            \
+    {                                                                                                                  \
+        .path = (path_), .input = &in_##__descriptor, .output = &out_##__descriptor, .is_repeatable = true             \
     }
 #define CH_RPC_STREAM(path_, scope_, handle_, in_, out_)                                                               \
     {                                                                                                                  \
@@ -98,26 +104,31 @@ extern const struct ch_proto_file ch_proto_files[]; /**< ends with a NULL name *
 /* ---- client -------------------------------------------------------------------------------------------------------
  */
 
-/** One connection to one peer from one loop: made at once, remade with jittered backoff (50 ms .. 1 s); while it is
- * down calls fail fast with CH_ERR_UNAVAILABLE. Host names are resolved without blocking. */
+/** One peer from one loop: a connection to each address of each name, made at once, remade with jittered backoff
+ * (50 ms .. 1 s). Calls go to the least busy address that is up and whose circuit breaker is closed, in turn; when
+ * there is none they fail fast with CH_ERR_UNAVAILABLE. Names are resolved without blocking, again when an address is
+ * lost and every half minute. */
 struct ch_peer;
 /** How a peer is made; name and address are copied, `bearer` must outlive the peer. */
 struct ch_peer_options {
     const char *name;          /**< metrics label: "fruit-catalog" */
-    const char *address;       /**< "host:port" */
-    size_t in_flight_max;      /**< more: CH_ERR_OVERLOADED */
+    const char *address;       /**< "host:port", or up to 16 of them with commas between */
+    size_t in_flight_max;      /**< more wait … */
+    size_t waiting_max;        /**< … but no more than so many: CH_ERR_OVERLOADED at once */
     const char *const *bearer; /**< where the current service token stands (may change; read at each call); NULL: none.
                                   Without "Bearer" */
 };
-/** NULL: the address is no "host:port", or memory is short. */
+/** NULL: an address is no "host:port", or memory is short. */
 struct ch_peer *ch_peer_new(struct ch_loop *loop, const struct ch_peer_options *options);
 bool ch_peer_is_up(const struct ch_peer *peer);
 void ch_peer_free(struct ch_peer *peer); /**< running calls end with CH_ERR_UNAVAILABLE */
 
 /** Calls and parks until the answer. While the first connection, or one after a good one, is being made, waits for it
- * up to 200 ms. A call that the peer provably did not look at (GOAWAY, REFUSED_STREAM) is sent again by itself. The
- * message lies in ctx's arena. `deadline_ns` is capped by ctx's; it travels as grpc-timeout, the trace as traceparent.
- * A failure status sets ctx->detail from grpc-message when it is ours. */
+ * up to 200 ms. A call that the peer provably did not look at (GOAWAY, REFUSED_STREAM) is sent again by itself, to
+ * another address if there is one; so is a repeatable one after CH_ERR_UNAVAILABLE. At most three attempts, and retries
+ * are at most a tenth of all calls but for a burst. The message lies in ctx's arena. `deadline_ns` is capped by ctx's;
+ * it travels as grpc-timeout, the trace as traceparent. A failure status sets ctx->detail from grpc-message when it is
+ * ours. */
 CH_MUST_CHECK enum ch_err ch_peer_call_wait(struct ch_peer *peer, struct ch_ctx *ctx, const struct ch_rpc *rpc,
                                             const ProtobufCMessage *request, int64_t deadline_ns, void **ret_reply);
 

@@ -14,7 +14,7 @@
 
 #include <sys/socket.h>
 
-#define CH_ADDRESSES_MAX 8
+#define CH_ADDRESSES_MAX 32
 
 /** A socket address, ready for connect(2). */
 struct ch_address {
@@ -31,8 +31,15 @@ struct ch_addresses {
 /** "host:port", "[::1]:port". The host goes to `ret_host` without brackets. CH_ERR_INVALID: no port, port 0 or past
  * 65535, host empty or too long. */
 CH_MUST_CHECK enum ch_err ch_address_split(struct ch_str text, char ret_host[256], int *ret_port);
+/** Cuts the first address off a list "host:port,host:port"; `list` is what remains, data NULL after the last. */
+void ch_addresses_next(struct ch_str *list, struct ch_str *ret_text);
+/** Is it such a list, of 1 to 16 addresses? */
+bool ch_addresses_are_valid(const char *list);
 /** A numeric address needs no lookup: false when it is none. */
 bool ch_address_of_number(const char *host, int port, struct ch_address *ret_address);
+
+/** "/etc/resolv.conf"; a test with a name server of its own points elsewhere, before the first lookup. */
+extern const char *ch_resolv_conf;
 
 struct ch_resolver;
 /** Called on the loop, outside a fiber, never from inside ch_resolve_start. CH_ERR_UNAVAILABLE: unknown name or no

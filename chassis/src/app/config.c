@@ -4,6 +4,7 @@
 #include "settings.h"
 
 #include "ch/amqp.h"
+#include "ch/resolve.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -93,14 +94,6 @@ static bool is_postgres_uri(const char *text)
     options = PQconninfoParse(text, NULL);
     PQconninfoFree(options);
     return options != NULL;
-}
-
-static bool is_host_port(const char *text)
-{
-    const char *colon = strrchr(text, ':');
-    int64_t port;
-
-    return colon && colon > text && ch_str_to_int64(ch_str_of(colon + 1), &port) == CH_OK && port > 0 && port <= 65535;
 }
 
 static bool is_amqp_uri(const char *text)
@@ -266,7 +259,7 @@ int ch_config_read_rows(const struct ch_config_row *rows, void *config, char *(*
 
 #define TEXT_AT(config, offset) (*(const char *const *)((const char *)(config) + (offset)))
 
-// The variable that a peer's address comes from must name host and port.
+// The variable that a peer's addresses come from must name hosts and ports.
 static int check_peers(const struct ch_service *service, FILE *errors)
 {
     int faults = 0;
@@ -275,9 +268,9 @@ static int check_peers(const struct ch_service *service, FILE *errors)
         for (const struct ch_peer_row *peer = service->peers; peer && peer->name; peer++) {
             const char *text = TEXT_AT(service->config, peer->address_offset);
 
-            if (row->offset != peer->address_offset || !text || is_host_port(text)) // NULL: already reported
+            if (row->offset != peer->address_offset || !text || ch_addresses_are_valid(text)) // NULL: already reported
                 continue;
-            fprintf(errors, "%s: must be host:port\n", row->name);
+            fprintf(errors, "%s: must be host:port, or several with commas between\n", row->name);
             faults++;
         }
     }

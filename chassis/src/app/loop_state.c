@@ -13,7 +13,7 @@
 #define TICK_FAST_MS   10 /**< while something is still missing: it decides how soon the service is ready */
 #define TICK_SLOW_MS   250
 #define TOKENS_MAX     4096 /**< verified tokens kept a loop */
-#define PEER_CALLS_MAX 4096
+#define PEER_CALLS_MAX 128  /**< to one service; as many again may wait: more would only wait longer */
 #define WRITERS_QUEUE  4096
 #define HANG_NS        (5 * INT64_C(1000000000))
 
@@ -55,6 +55,7 @@ static enum ch_err open_peers(struct ch_loop_state *state)
             .name = row->name,
             .address = *(const char **)((char *)service->config + row->address_offset),
             .in_flight_max = PEER_CALLS_MAX,
+            .waiting_max = PEER_CALLS_MAX,
             .bearer = (const char *const *)&state->bearer,
         };
 

@@ -1,26 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The connection to one peer: made at once, kept alive, remade. What follows from each way in which it can fail stands
-// here and nowhere else:
-//   never came up        next address, then backoff; known down
-//   lost or GOAWAY       another at once if it had been good for a while, else backoff
-//   silent               PING, then lost
-// It must never make a caller wait for a peer that is known to be down, and never hammer one that refuses.
+// A peer: the names it was given, the addresses that they have at the moment, and which of those takes the next call.
+// Names are looked up again when an address of theirs is lost, and now and then, so that calls find instances that came
+// later. It must never forget an address because a lookup failed.
 #include "grpc_peer.h"
 
-#include <errno.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#define MS_NS          1000000ll
-#define LOOKUP_NS      (5000 * MS_NS)
-#define CONNECT_NS     (1000 * MS_NS)
-#define PING_AFTER_NS  (10000 * MS_NS)
-#define PING_WAIT_NS   (2000 * MS_NS)
-#define BACKOFF_MIN_NS (50 * MS_NS)
-#define BACKOFF_MAX_NS (1000 * MS_NS)
-#define GOOD_AFTER_NS  (1000 * MS_NS) // so long up: the next loss is not a loop
+#define MS_NS           1000000ll
+#define LOOKUP_NS       (5000 * MS_NS)  // the longest one
+#define LOOKUP_EVERY_NS (30000 * MS_NS) // nothing having happened
+#define LOOKUP_LEAST_NS (1000 * MS_NS)  // between two
+#define LOOKUP_FIRST_NS (100 * MS_NS)   // after one that failed; doubled to LOOKUP_LEAST_NS
 
 static const struct ch_metric up_metric = {
     .name = "rpc_client_connections",
@@ -28,294 +18,269 @@ static const struct ch_metric up_metric = {
     .help = "Connections to gRPC peers that take calls",
     .labels = {"peer"},
 };
-
-static void connect_next(struct ch_peer *peer);
+static const struct ch_metric retry_metric = {
+    .name = "rpc_client_retries_total",
+    .type = CH_COUNTER,
+    .help = "Calls sent again, and those that the retry budget kept from it",
+    .labels = {"peer", "result"},
+};
+static const struct ch_metric broken_metric = {
+    .name = "rpc_client_circuit_open_total",
+    .type = CH_COUNTER,
+    .help = "Calls that failed at once because the breakers of all addresses were open",
+    .labels = {"peer"},
+};
 
 /* ---- states ---- */
 
+enum peer_state peer_state_of(const struct ch_peer *peer)
+{
+    enum peer_state state = PEER_DOWN;
+
+    for (size_t i = 0; i < peer->end_count; i++) {
+        if (peer->ends[i]->state == PEER_UP)
+            return PEER_UP;
+        if (peer->ends[i]->state == PEER_CONNECTING)
+            state = PEER_CONNECTING;
+    }
+    for (size_t i = 0; i < peer->name_count; i++)
+        if (peer->names[i].is_fresh)
+            state = PEER_CONNECTING;
+    return state;
+}
+
+void peer_changed(struct ch_peer *peer)
+{
+    enum peer_state state = peer_state_of(peer);
+
+    if (state != PEER_CONNECTING)
+        ch_queue_wake_all(&peer->waiting, state == PEER_UP ? CH_OK : CH_ERR_UNAVAILABLE);
+}
+
+static bool can_take(const struct peer_end *end, int64_t now_ns)
+{
+    return end->state == PEER_UP && ch_breaker_would_pass(&end->breaker, now_ns);
+}
+
+struct peer_end *peer_choose(struct ch_peer *peer, uint32_t avoid_id)
+{
+    const int64_t now_ns = ch_now_ns();
+    struct peer_end *best = NULL, *avoided = NULL;
+    size_t best_at = 0;
+
+    for (size_t i = 0; i < peer->end_count; i++) {
+        const size_t at = (peer->turn + i) % peer->end_count;
+        struct peer_end *end = peer->ends[at];
+
+        if (!can_take(end, now_ns))
+            continue;
+        if (end->id == avoid_id) {
+            avoided = end;
+        } else if (!best || end->in_flight < best->in_flight) {
+            best = end;
+            best_at = at;
+        }
+    }
+    if (!best)
+        return avoided;
+    peer->turn = best_at + 1;
+    return best;
+}
+
+/* ---- names ---- */
+
 static void set_timer(struct event *timer, int64_t in_ns)
 {
-    struct timeval when = {.tv_sec = in_ns / 1000000000, .tv_usec = in_ns % 1000000000 / 1000};
+    uint32_t chance;
+    struct timeval when;
 
+    ch_random(&chance, sizeof(chance));
+    in_ns = in_ns / 2 + (int64_t)((double)in_ns / 2 * chance / UINT32_MAX); // not all loops and instances at once
+    when = (struct timeval){.tv_sec = in_ns / 1000000000, .tv_usec = in_ns % 1000000000 / 1000};
     (void)event_add(timer, &when); // for a timer: fails only when memory is short
 }
 
-// The one place where the state changes.
-static void set_state(struct ch_peer *peer, enum peer_state state, const char *reason)
+static bool is_in(const struct ch_addresses *addresses, const struct peer_end *end)
 {
-    enum peer_state before = peer->state;
+    for (size_t i = 0; i < addresses->count; i++)
+        if (peer_end_is_at(end, &addresses->list[i]))
+            return true;
+    return false;
+}
 
-    peer->state = state;
-    if (state == before)
-        return;
-    ch_gauge_add(peer->up_gauge, (state == PEER_UP) - (before == PEER_UP));
-    if (state == PEER_UP) {
-        ch_log(CH_LOG_INFO, NULL, "grpc.peer_up", CH_LS("peer", peer->name));
-        ch_queue_wake_all(&peer->waiting, CH_OK);
-    }
-    if (state == PEER_DOWN) {
-        ch_log(CH_LOG_WARN, NULL, "grpc.peer_down", CH_LS("peer", peer->name), CH_LS("reason", reason));
-        ch_queue_wake_all(&peer->waiting, CH_ERR_UNAVAILABLE);
+static void drop_vanished(struct peer_name *name, const struct ch_addresses *addresses)
+{
+    struct ch_peer *peer = name->peer;
+
+    for (size_t i = peer->end_count; i-- > 0;) {
+        struct peer_end *end = peer->ends[i];
+
+        if (end->name == name && !end->is_gone && !is_in(addresses, end))
+            peer_end_drop(end);
     }
 }
 
-static void on_resolved(void *arg, enum ch_err err, const struct ch_addresses *addresses);
-
-static void connect_anew(struct ch_peer *peer)
+static void add_address(struct peer_name *name, const struct ch_address *address)
 {
-    if (peer->is_freed)
+    struct ch_peer *peer = name->peer;
+    struct peer_end *end;
+
+    for (size_t i = 0; i < peer->end_count; i++)
+        if (!peer->ends[i]->is_gone && peer_end_is_at(peer->ends[i], address))
+            return;
+    end = peer->end_count < PEER_ENDS_MAX ? peer_end_new(name, address) : NULL;
+    if (!end)
         return;
-    peer->is_resolving = true;
-    set_timer(peer->retry, LOOKUP_NS);
-    ch_resolve_start(peer->resolver, peer->host, peer->port, on_resolved, peer);
+    end->is_listed = true;
+    peer->ends[peer->end_count++] = end;
 }
 
-// Half of the delay is fixed, half by chance, so that many clients do not come back at once.
-static void connect_later(struct ch_peer *peer, const char *reason)
+void peer_forget(struct peer_end *end)
 {
-    int64_t next = peer->backoff_ns * 2;
-    uint32_t chance;
+    struct ch_peer *peer = end->peer;
+    size_t at = 0;
 
-    if (peer->is_freed)
-        return;
-    set_state(peer, PEER_DOWN, reason);
-    next = next < BACKOFF_MIN_NS ? BACKOFF_MIN_NS : next > BACKOFF_MAX_NS ? BACKOFF_MAX_NS : next;
-    peer->backoff_ns = next;
-    ch_random(&chance, sizeof(chance));
-    set_timer(peer->retry, next / 2 + (int64_t)((double)next / 2 * chance / UINT32_MAX));
+    while (peer->ends[at] != end)
+        at++;
+    peer->end_count--;
+    memmove(&peer->ends[at], &peer->ends[at + 1], (peer->end_count - at) * sizeof(struct peer_end *));
+    end->is_listed = false;
+    peer_end_unref(end);
 }
 
-// The backoff has passed, or the lookup has lasted too long.
-static void on_retry(evutil_socket_t fd, short events, void *arg)
+static void lookup_failed(struct peer_name *name)
 {
-    struct ch_peer *peer = arg;
+    int64_t next = name->backoff_ns ? name->backoff_ns * 2 : LOOKUP_FIRST_NS;
 
-    (void)fd;
-    (void)events;
-    if (!peer->is_resolving) {
-        connect_anew(peer);
-        return;
-    }
-    peer->is_resolving = false;
-    connect_later(peer, "no answer from DNS");
+    name->is_fresh = false;
+    name->backoff_ns = next < LOOKUP_LEAST_NS ? next : LOOKUP_LEAST_NS;
+    set_timer(name->timer, name->backoff_ns);
+    ch_log(CH_LOG_DEBUG, NULL, "grpc.lookup_failed", CH_LS("peer", name->peer->name), CH_LS("host", name->host));
+    peer_changed(name->peer);
 }
 
 static void on_resolved(void *arg, enum ch_err err, const struct ch_addresses *addresses)
 {
-    struct ch_peer *peer = arg;
+    struct peer_name *name = arg;
 
-    if (!peer->is_resolving) // too late
+    if (!name->is_resolving) // too late
         return;
-    peer->is_resolving = false;
-    (void)event_del(peer->retry);
+    name->is_resolving = false;
+    (void)event_del(name->timer);
     if (err) {
-        connect_later(peer, "name not resolved");
+        lookup_failed(name);
         return;
     }
-    peer->addresses = *addresses;
-    peer->address_at = 0;
-    connect_next(peer);
+    name->backoff_ns = 0;
+    drop_vanished(name, addresses);
+    for (size_t i = 0; i < addresses->count; i++)
+        add_address(name, &addresses->list[i]);
+    name->is_fresh = false;
+    set_timer(name->timer, LOOKUP_EVERY_NS);
+    peer_changed(name->peer);
 }
 
-/* ---- a connection ---- */
-
-// The current connection takes no more calls, because it ended or was retired.
-static void replace(struct ch_peer *peer, const struct peer_conn *conn, const char *reason)
+static void look(struct peer_name *name)
 {
-    peer->conn = NULL;
-    if (!conn->up_ns && peer->address_at < peer->addresses.count) {
-        connect_next(peer);
-    } else if (conn->up_ns && ch_now_ns() - conn->up_ns >= GOOD_AFTER_NS) {
-        peer->backoff_ns = 0;
-        set_state(peer, PEER_CONNECTING, reason);
-        connect_anew(peer);
-    } else {
-        connect_later(peer, reason);
-    }
+    const struct timeval longest = {.tv_sec = LOOKUP_NS / 1000000000};
+
+    name->is_resolving = true;
+    name->asked_ns = ch_now_ns();
+    (void)event_add(name->timer, &longest); // as above
+    ch_resolve_start(name->resolver, name->host, name->port, on_resolved, name);
 }
 
-static void on_conn_end(struct h2_conn *h2, const char *reason)
+static void on_timer(evutil_socket_t fd, short events, void *arg)
 {
-    struct peer_conn *conn = (struct peer_conn *)h2;
-    struct ch_peer *peer = conn->peer;
-
-    while (conn->calls)
-        peer_call_lost(conn->calls);
-    if (conn->is_retired) {
-        *conn->prev = conn->next;
-        if (conn->next)
-            conn->next->prev = conn->prev;
-    } else if (!peer->is_freed) {
-        replace(peer, conn, reason);
-    } else {
-        peer->conn = NULL;
-    }
-    event_free(conn->timer);
-    conn->timer = NULL;
-    h2_conn_free(h2);
-}
-
-static void conn_release(struct h2_conn *h2)
-{
-    free(h2);
-}
-
-void peer_conn_retire(struct peer_conn *conn)
-{
-    struct ch_peer *peer = conn->peer;
-
-    if (conn->is_retired)
-        return;
-    conn->is_retired = true;
-    conn->next = peer->retired;
-    conn->prev = &peer->retired;
-    if (conn->next)
-        conn->next->prev = &conn->next;
-    peer->retired = conn;
-    (void)nghttp2_submit_goaway(conn->h2.session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL,
-                                0); // else it ends by the peer
-    h2_conn_flush_later(&conn->h2);
-    replace(peer, conn, "retired by peer");
-}
-
-void peer_conn_on_settings(struct peer_conn *conn)
-{
-    struct ch_peer *peer = conn->peer;
-
-    if (conn->up_ns || conn->is_retired)
-        return;
-    conn->up_ns = ch_now_ns();
-    set_state(peer, PEER_UP, NULL);
-    set_timer(conn->timer, PING_AFTER_NS);
-}
-
-/* ---- keeping alive ---- */
-
-static void ping(struct peer_conn *conn)
-{
-    conn->ping_ns = ch_now_ns();
-    (void)nghttp2_submit_ping(conn->h2.session, NGHTTP2_FLAG_NONE, NULL); // unsent is as unanswered
-    h2_conn_flush_later(&conn->h2);
-    set_timer(conn->timer, PING_WAIT_NS);
-}
-
-static void on_conn_timer(evutil_socket_t fd, short events, void *arg)
-{
-    struct peer_conn *conn = arg;
-    int64_t silent_ns = ch_now_ns() - conn->h2.read_ns;
-    bool is_asked = conn->ping_ns > conn->h2.read_ns;
+    struct peer_name *name = arg;
 
     (void)fd;
     (void)events;
-    if (!conn->up_ns)
-        h2_conn_end(&conn->h2, "connect timeout");
-    else if (is_asked)
-        h2_conn_end(&conn->h2, "no answer to ping");
-    else if (silent_ns >= PING_AFTER_NS)
-        ping(conn);
+    if (!name->is_resolving) {
+        look(name);
+        return;
+    }
+    name->is_resolving = false;
+    lookup_failed(name);
+}
+
+void peer_name_look(struct peer_name *name)
+{
+    int64_t passed_ns = ch_now_ns() - name->asked_ns;
+
+    if (!name->resolver || name->is_resolving || name->peer->is_freed)
+        return;
+    if (passed_ns >= LOOKUP_LEAST_NS)
+        look(name);
     else
-        set_timer(conn->timer, PING_AFTER_NS - silent_ns);
-}
-
-void peer_conn_probe(struct peer_conn *conn, int64_t since_ns)
-{
-    if (conn->h2.read_ns < since_ns && conn->ping_ns <= conn->h2.read_ns)
-        ping(conn);
-}
-
-/* ---- connecting ---- */
-
-static enum ch_err session_new(struct peer_conn *conn, nghttp2_session **ret_session)
-{
-    static const nghttp2_settings_entry settings[] = {
-        {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1024 * 1024},
-        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
-    };
-    nghttp2_session_callbacks *callbacks = peer_callbacks_new();
-    nghttp2_session *session = NULL;
-
-    if (!callbacks || nghttp2_session_client_new(&session, callbacks, conn))
-        session = NULL;
-    nghttp2_session_callbacks_del(callbacks);
-    if (!session)
-        return CH_ERR_NO_MEMORY;
-    if (nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, sizeof(settings) / sizeof(settings[0])) ||
-        nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, 4 * 1024 * 1024)) {
-        nghttp2_session_del(session);
-        return CH_ERR_NO_MEMORY;
-    }
-    *ret_session = session;
-    return CH_OK;
-}
-
-// -1: this address cannot be reached.
-static int socket_to(const struct ch_address *address)
-{
-    int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return -1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)); // only slower without
-    if (connect(fd, (const struct sockaddr *)&address->storage, address->len) == 0 || errno == EINPROGRESS)
-        return fd;
-    (void)close(fd);
-    return -1;
-}
-
-static enum ch_err conn_open(struct ch_peer *peer, int fd)
-{
-    struct peer_conn *conn = calloc(1, sizeof(*conn));
-    nghttp2_session *session = NULL;
-
-    if (!conn) {
-        (void)close(fd);
-        return CH_ERR_NO_MEMORY;
-    }
-    conn->peer = peer;
-    conn->h2 = (struct h2_conn){.fd = fd, .on_end = on_conn_end, .release = conn_release};
-    conn->timer = event_new(ch_loop_base(peer->loop), -1, 0, on_conn_timer, conn);
-    if (!conn->timer || session_new(conn, &session) || h2_conn_open(&conn->h2, peer->loop, fd, session)) {
-        if (conn->timer)
-            event_free(conn->timer);
-        h2_conn_free(&conn->h2);
-        return CH_ERR_NO_MEMORY;
-    }
-    peer->conn = conn;
-    set_timer(conn->timer, CONNECT_NS);
-    h2_conn_flush_later(&conn->h2); // the preface waits until the socket is connected
-    return CH_OK;
-}
-
-static void connect_next(struct ch_peer *peer)
-{
-    while (peer->address_at < peer->addresses.count) {
-        int fd = socket_to(&peer->addresses.list[peer->address_at++]);
-
-        if (fd >= 0 && conn_open(peer, fd) == CH_OK)
-            return;
-    }
-    connect_later(peer, "connection failed");
+        set_timer(name->timer, LOOKUP_LEAST_NS - passed_ns);
 }
 
 /* ---- life ---- */
 
+static enum ch_err name_open(struct ch_peer *peer, struct ch_str text)
+{
+    struct peer_name *name = &peer->names[peer->name_count];
+    struct ch_address address;
+    enum ch_err err;
+
+    if (peer->name_count == PEER_NAMES_MAX)
+        return CH_ERR_INVALID;
+    *name = (struct peer_name){.peer = peer};
+    err = ch_address_split(text, name->host, &name->port);
+    if (err)
+        return err;
+    name->authority = strndup(text.data, text.len);
+    if (!name->authority)
+        return CH_ERR_NO_MEMORY;
+    peer->name_count++;
+    if (ch_address_of_number(name->host, name->port, &address)) {
+        add_address(name, &address);
+        return peer->end_count > 0 ? CH_OK : CH_ERR_NO_MEMORY;
+    }
+    name->resolver = ch_resolver_new(peer->loop);
+    name->timer = event_new(ch_loop_base(peer->loop), -1, 0, on_timer, name);
+    if (!name->resolver || !name->timer)
+        return CH_ERR_NO_MEMORY;
+    name->is_fresh = true;
+    look(name);
+    return CH_OK;
+}
+
+static enum ch_err names_open(struct ch_peer *peer, struct ch_str list)
+{
+    enum ch_err err = CH_OK;
+    struct ch_str text;
+
+    do {
+        ch_addresses_next(&list, &text);
+        err = name_open(peer, text);
+    } while (!err && list.data);
+    return err;
+}
+
 static void peer_release(struct ch_peer *peer)
 {
-    ch_resolver_free(peer->resolver);
-    if (peer->retry)
-        event_free(peer->retry);
+    for (size_t i = 0; i < peer->name_count; i++)
+        free(peer->names[i].authority);
     free(peer->series);
     free(peer->name);
-    free(peer->authority);
     free(peer);
 }
 
 void peer_leave(struct ch_peer *peer)
 {
-    peer->in_flight--;
-    if (peer->is_freed && peer->in_flight == 0)
+    peer->users--;
+    if (peer->is_freed && peer->users == 0)
         peer_release(peer);
+}
+
+static void open_metrics(struct ch_peer *peer)
+{
+    peer->up_gauge = ch_series_get(&up_metric, (const char *const[]){peer->name, NULL});
+    peer->retry_count = ch_series_get(&retry_metric, (const char *const[]){peer->name, "sent", NULL});
+    peer->unretried_count = ch_series_get(&retry_metric, (const char *const[]){peer->name, "no_budget", NULL});
+    peer->broken_count = ch_series_get(&broken_metric, (const char *const[]){peer->name, NULL});
 }
 
 struct ch_peer *ch_peer_new(struct ch_loop *loop, const struct ch_peer_options *options)
@@ -325,26 +290,26 @@ struct ch_peer *ch_peer_new(struct ch_loop *loop, const struct ch_peer_options *
     if (!peer)
         return NULL;
     peer->loop = loop;
-    peer->name = strdup(options->name);
-    peer->authority = strdup(options->address);
     peer->bearer = options->bearer;
-    peer->in_flight_max = options->in_flight_max;
-    peer->resolver = ch_resolver_new(loop);
-    peer->retry = event_new(ch_loop_base(loop), -1, 0, on_retry, peer);
-    ch_queue_init(&peer->waiting, options->in_flight_max);
-    if (!peer->name || !peer->authority || !peer->resolver || !peer->retry ||
-        ch_address_split(ch_str_of(options->address), peer->host, &peer->port)) {
-        peer_release(peer);
+    peer->name = strdup(options->name);
+    if (!peer->name) {
+        free(peer);
         return NULL;
     }
-    peer->up_gauge = ch_series_get(&up_metric, (const char *const[]){peer->name, NULL});
-    connect_anew(peer);
+    open_metrics(peer);
+    ch_queue_init(&peer->waiting, options->in_flight_max);
+    ch_bulkhead_init(&peer->bulkhead, peer->name, options->in_flight_max, options->waiting_max);
+    ch_retry_budget_init(&peer->budget, options->in_flight_max, ch_now_ns()); // all that is in flight, once
+    if (names_open(peer, ch_str_of(options->address))) {
+        ch_peer_free(peer);
+        return NULL;
+    }
     return peer;
 }
 
 bool ch_peer_is_up(const struct ch_peer *peer)
 {
-    return peer->state == PEER_UP;
+    return peer_state_of(peer) == PEER_UP;
 }
 
 void ch_peer_free(struct ch_peer *peer)
@@ -352,17 +317,19 @@ void ch_peer_free(struct ch_peer *peer)
     if (!peer)
         return;
     peer->is_freed = true;
-    peer->in_flight++; // until all is taken down
-    ch_resolver_free(peer->resolver);
-    peer->resolver = NULL;
-    (void)event_del(peer->retry);
-    if (peer->conn)
-        h2_conn_end(&peer->conn->h2, "client stops");
-    while (peer->retired)
-        h2_conn_end(&peer->retired->h2, "client stops");
-    if (peer->state == PEER_UP)
-        ch_gauge_add(peer->up_gauge, -1);
-    peer->state = PEER_DOWN;
+    peer->users++; // until all is taken down
+    for (size_t i = 0; i < peer->name_count; i++) {
+        struct peer_name *name = &peer->names[i];
+
+        ch_resolver_free(name->resolver);
+        name->resolver = NULL;
+        if (name->timer)
+            event_free(name->timer);
+        name->timer = NULL;
+    }
+    while (peer->end_count > 0)
+        peer_end_stop(peer->ends[peer->end_count - 1]);
     ch_queue_wake_all(&peer->waiting, CH_ERR_UNAVAILABLE);
+    ch_queue_wake_all(&peer->bulkhead.waiting, CH_ERR_UNAVAILABLE);
     peer_leave(peer);
 }

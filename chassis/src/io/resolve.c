@@ -12,6 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define LIST_MAX 16
+
+const char *ch_resolv_conf = "/etc/resolv.conf";
+
 /** One question; freed by its own callback, which libevent always calls, even for what was forgotten. */
 struct lookup {
     struct ch_resolver *resolver; /**< NULL: forgotten */
@@ -50,12 +54,36 @@ enum ch_err ch_address_split(struct ch_str text, char ret_host[256], int *ret_po
     port = (struct ch_str){colon + 1, text.len - host.len - 1};
     if (host.len > 2 && host.data[0] == '[' && host.data[host.len - 1] == ']')
         host = (struct ch_str){host.data + 1, host.len - 2};
-    if (host.len == 0 || host.len > 255 || ch_str_to_int64(port, &number) || number < 1 || number > 65535)
+    if (host.len == 0 || host.len > 255 || memchr(host.data, ' ', host.len) || ch_str_to_int64(port, &number) ||
+        number < 1 || number > 65535)
         return CH_ERR_INVALID;
     memcpy(ret_host, host.data, host.len);
     ret_host[host.len] = '\0';
     *ret_port = (int)number;
     return CH_OK;
+}
+
+void ch_addresses_next(struct ch_str *list, struct ch_str *ret_text)
+{
+    const char *comma = memchr(list->data, ',', list->len);
+    const size_t len = comma ? (size_t)(comma - list->data) : list->len;
+
+    *ret_text = (struct ch_str){list->data, len};
+    *list = comma ? (struct ch_str){comma + 1, list->len - len - 1} : (struct ch_str){0};
+}
+
+bool ch_addresses_are_valid(const char *list)
+{
+    struct ch_str rest = ch_str_of(list), text;
+    char host[256];
+    int port, count = 0;
+
+    do {
+        ch_addresses_next(&rest, &text);
+        if (++count > LIST_MAX || ch_address_split(text, host, &port))
+            return false;
+    } while (rest.data);
+    return true;
 }
 
 bool ch_address_of_number(const char *host, int port, struct ch_address *ret_address)
@@ -186,7 +214,7 @@ void ch_resolve_start(struct ch_resolver *resolver, const char *host, int port, 
     resolver->lookup->resolver = resolver;
     (void)snprintf(service, sizeof(service), "%d", port); // fits
     // Without a resolv.conf there is still /etc/hosts. The request is cancelled by freeing its base.
-    (void)evdns_base_resolv_conf_parse(resolver->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
+    (void)evdns_base_resolv_conf_parse(resolver->dns, DNS_OPTIONS_ALL, ch_resolv_conf);
     (void)evdns_getaddrinfo(resolver->dns, host, service, &hints, on_addresses, resolver->lookup);
 }
 
