@@ -36,7 +36,9 @@ static void listen_at(size_t at, const char *address)
         .streams_max = 100,
     };
 
-    assert_int_equal(ch_grpc_server_new(fx.loop, address, servers[at].port, &options, &servers[at].server), CH_OK);
+    const struct ch_listen where = {.address = address, .port = servers[at].port};
+
+    assert_int_equal(ch_grpc_server_new(fx.loop, &where, &options, &servers[at].server), CH_OK);
     servers[at].port = ch_grpc_server_port(servers[at].server);
 }
 
