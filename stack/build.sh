@@ -43,7 +43,8 @@ build() {
   if [[ ! -e $folder/build.ninja ]]; then
     run_logged build "$log" env CC="${BUILD_COMPILER[$kind]}" meson setup "$folder" "$ROOT" "${options[@]}" || build_failed "$kind" "$log"
   elif [[ ! -e $folder/.options || $(<"$folder/.options") != "${options[*]}" ]]; then
-    run_logged build "$log" meson configure "$folder" "${options[@]}" || build_failed "$kind" "$log"
+    # Not meson configure: a folder made before an option existed would not know it.
+    run_logged build "$log" meson setup --reconfigure "$folder" "$ROOT" "${options[@]}" || build_failed "$kind" "$log"
   fi
   echo "${options[*]}" >"$folder/.options"
   run_logged build "$log" ninja -C "$folder" "$@" || build_failed "$kind" "$log"
