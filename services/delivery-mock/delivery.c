@@ -87,7 +87,7 @@ static enum ch_err step_one_wait(struct ch_ctx *ctx, struct ch_uuid order_id,
 
     err = simulation_get_wait(ctx, &simulation);
     if (err)
-        return err;
+        return err == CH_ERR_NOT_FOUND ? CH_ERR_UNAVAILABLE : err; // the clock is set up at its first tick
     err = ch_tx_begin_wait(ctx, &tx);
     if (err)
         return err;
