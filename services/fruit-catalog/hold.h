@@ -8,10 +8,17 @@
 
 #include "ch/app.h"
 
+/** In the ledger: the stock came back because its order was cancelled. */
+#define REASON_CANCELLED "order_cancelled"
+
 /** Gives back what the orders hold or bought, and closes those never seen, in one commit. `ids` may have duplicates and
  * are sorted. */
 CH_MUST_CHECK enum ch_err hold_release_wait(struct ch_ctx *ctx, struct ch_uuid *ids, size_t count,
                                             struct ch_str reason);
+/** The same inside of a transaction of the caller's, and no more than once tried: CH_ERR_CONFLICT is that one of the
+ * orders was just being reserved, and then the transaction must not be kept. */
+CH_MUST_CHECK enum ch_err hold_release_in_wait(struct ch_tx *tx, struct ch_uuid *ids, size_t count,
+                                               struct ch_str reason);
 /** The hold is a sale; what is no hold any more stays as it is. */
 CH_MUST_CHECK enum ch_err hold_sold_wait(struct ch_ctx *ctx, const struct ch_uuid *ids, size_t count);
 /** Up to `limit` orders whose holds nobody spoke of for their time to live. */

@@ -8,36 +8,62 @@
 
 enum { ATTEMPTS = 4 };
 
-// Two round trips. CH_ERR_CONFLICT: one of the orders was just being reserved; look again.
+// One round trip. CH_ERR_CONFLICT: one of the orders was just being reserved; look again.
+static enum ch_err release_write_wait(struct ch_tx *tx, const struct ch_uuid *ids, size_t count, struct ch_str reason,
+                                      struct ch_pg_rows **ret_rows)
+{
+    struct ch_pg_args args;
+    enum ch_err err;
+
+    ch_pg_args_init(&args, tx->ctx);
+    ch_pg_uuid_array(&args, ids, count);
+    err = ch_tx_send(tx, Q_RELEASE_LOCK, &args);
+    if (err)
+        return err;
+    ch_pg_text(&args, reason);
+    err = ch_tx_run_wait(tx, Q_RELEASE_WRITE, &args, ret_rows);
+    if (err)
+        return err;
+    return ch_pg_get_int(*ret_rows, 0, 0) == (int64_t)count ? CH_OK : CH_ERR_CONFLICT;
+}
+
+static void drop_pages(const struct ch_pg_rows *rows)
+{
+    for (size_t i = 0; i < ch_pg_count(rows); i++)
+        if (!ch_pg_is_null(rows, i, 1))
+            product_cache_drop(ch_pg_get_uuid(rows, i, 1));
+}
+
 static enum ch_err release_once_wait(struct ch_ctx *ctx, const struct ch_uuid *ids, size_t count, struct ch_str reason)
 {
     struct ch_pg_rows *rows CH_PG_ROWS = NULL;
     struct ch_tx tx CH_TX = {0};
-    struct ch_pg_args args;
     enum ch_err err;
 
     err = ch_tx_begin_wait(ctx, &tx);
     if (err)
         return err;
-    ch_pg_args_init(&args, ctx);
-    ch_pg_uuid_array(&args, ids, count);
-    err = ch_tx_send(&tx, Q_RELEASE_LOCK, &args);
+    err = release_write_wait(&tx, ids, count, reason, &rows);
     if (err)
         return err;
-    ch_pg_text(&args, reason);
-    err = ch_tx_run_wait(&tx, Q_RELEASE_WRITE, &args, &rows);
-    if (err)
-        return err;
-    if (ch_pg_get_int(rows, 0, 0) != (int64_t)count)
-        return CH_ERR_CONFLICT;
     err = CH_POINT(RELEASE_BEFORE_COMMIT);
     if (err)
         return err;
     err = ch_tx_commit_wait(&tx);
-    for (size_t i = 0; i < ch_pg_count(rows); i++) // also after a failure: the commit may have happened
-        if (!ch_pg_is_null(rows, i, 1))
-            product_cache_drop(ch_pg_get_uuid(rows, i, 1));
+    drop_pages(rows); // also after a failure: the commit may have happened
     return err ? err : CH_POINT(RELEASE_COMMITTED);
+}
+
+enum ch_err hold_release_in_wait(struct ch_tx *tx, struct ch_uuid *ids, size_t count, struct ch_str reason)
+{
+    struct ch_pg_rows *rows CH_PG_ROWS = NULL;
+
+    tx->ctx->step = "give stock back";
+    count = ids_sort_unique(ids, count);
+    const enum ch_err err = release_write_wait(tx, ids, count, reason, &rows);
+    if (!err)
+        drop_pages(rows); // before the caller's commit: who reads between the two keeps the old page for its second
+    return err;
 }
 
 enum ch_err hold_release_wait(struct ch_ctx *ctx, struct ch_uuid *ids, size_t count, struct ch_str reason)

@@ -17,8 +17,8 @@ static const struct ch_rpc rpc_resolve = CH_RPC_REPEATABLE(
 // ---- the sweeper
 
 struct fates {
-    struct ch_uuid *sold, *released;
-    size_t sold_count, released_count;
+    struct ch_uuid *sold, *cancelled, *aborted;
+    size_t sold_count, cancelled_count, aborted_count;
 };
 
 static enum ch_err ask_wait(struct ch_ctx *ctx, const struct ch_uuid *ids, size_t count,
@@ -49,9 +49,10 @@ static enum ch_err sort_fates(struct ch_ctx *ctx, const struct ch_uuid *ids, siz
                               const Orders__V1__ResolveOrdersResponse *response, struct fates *ret_fates)
 {
     struct fates fates = {.sold = ch_arena_array(ctx->arena, count, sizeof(*fates.sold)),
-                          .released = ch_arena_array(ctx->arena, count, sizeof(*fates.released))};
+                          .cancelled = ch_arena_array(ctx->arena, count, sizeof(*fates.cancelled)),
+                          .aborted = ch_arena_array(ctx->arena, count, sizeof(*fates.aborted))};
 
-    if (!fates.sold || !fates.released)
+    if (!fates.sold || !fates.cancelled || !fates.aborted)
         return CH_ERR_NO_MEMORY;
     if (response->n_resolutions != count)
         return CH_ERR_INTERNAL;
@@ -63,9 +64,10 @@ static enum ch_err sort_fates(struct ch_ctx *ctx, const struct ch_uuid *ids, siz
             return CH_ERR_INTERNAL;
         if (resolution->fate == ORDERS__V1__ORDER_FATE__ORDER_FATE_PLACED)
             fates.sold[fates.sold_count++] = id;
-        else if (resolution->fate == ORDERS__V1__ORDER_FATE__ORDER_FATE_CANCELLED ||
-                 resolution->fate == ORDERS__V1__ORDER_FATE__ORDER_FATE_ABORTED)
-            fates.released[fates.released_count++] = id;
+        else if (resolution->fate == ORDERS__V1__ORDER_FATE__ORDER_FATE_CANCELLED)
+            fates.cancelled[fates.cancelled_count++] = id; // its event does the same; whoever comes first
+        else if (resolution->fate == ORDERS__V1__ORDER_FATE__ORDER_FATE_ABORTED)
+            fates.aborted[fates.aborted_count++] = id;
     }
     *ret_fates = fates;
     return CH_OK;
@@ -77,11 +79,13 @@ static enum ch_err settle_wait(struct ch_ctx *ctx, const struct fates *fates)
 
     if (fates->sold_count)
         err = hold_sold_wait(ctx, fates->sold, fates->sold_count);
-    if (!err && fates->released_count)
-        err = hold_release_wait(ctx, fates->released, fates->released_count, CH_STR("hold_expired"));
+    if (!err && fates->cancelled_count)
+        err = hold_release_wait(ctx, fates->cancelled, fates->cancelled_count, CH_STR(REASON_CANCELLED));
+    if (!err && fates->aborted_count)
+        err = hold_release_wait(ctx, fates->aborted, fates->aborted_count, CH_STR("hold_expired"));
     if (!err)
         ch_log(CH_LOG_INFO, &ctx->trace, "holds.swept", CH_LI("sold", (int64_t)fates->sold_count),
-               CH_LI("released", (int64_t)fates->released_count));
+               CH_LI("cancelled", (int64_t)fates->cancelled_count), CH_LI("aborted", (int64_t)fates->aborted_count));
     return err;
 }
 
@@ -110,7 +114,7 @@ static enum ch_err hold_sweeper(struct ch_ctx *ctx)
             err = settle_wait(ctx, &fates);
         if (err)
             return err;
-    } while (count == SWEEP_BATCH && fates.sold_count + fates.released_count > 0);
+    } while (count == SWEEP_BATCH && fates.sold_count + fates.cancelled_count + fates.aborted_count > 0);
     return CH_OK;
 }
 

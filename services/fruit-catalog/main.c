@@ -13,6 +13,7 @@ int main(int argc, char **argv)
         .config_rows = config_rows,
         .routes = routes,
         .rpcs = rpcs,
+        .consumers = consumers,
         .jobs = jobs,
         .queries = queries,
         .peers = peers,

@@ -10,6 +10,7 @@
 
 extern const struct ch_route routes[];
 extern const struct ch_rpc rpcs[];
+extern const struct ch_consumer consumers[];
 extern const struct ch_job jobs[];
 
 /** What each loop has: the group commit of reservations. */

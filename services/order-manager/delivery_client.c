@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asks DeliveryMock where a box is. Never waits long: an order must stay readable while DeliveryMock is away.
+// Asks DeliveryMock where a box is, and stops it before it leaves. Reading never waits long: an order must stay
+// readable while DeliveryMock is away.
 #include "delivery_client.h"
 
 #include "config.h"
 #include "delivery/v1/delivery.pb-c.h"
 
+enum { CANCEL_TIMEOUT_MS = 2000 };
+
+static const struct ch_rpc rpc_cancel_delivery =
+    CH_RPC("/delivery.v1.DeliveryService/CancelDelivery", 0, NULL, delivery__v1__cancel_delivery_request,
+           delivery__v1__cancel_delivery_response);
 static const struct ch_rpc rpc_get_deliveries =
     CH_RPC_REPEATABLE("/delivery.v1.DeliveryService/GetDeliveries", delivery__v1__get_deliveries_request,
                       delivery__v1__get_deliveries_response);
@@ -75,4 +81,18 @@ enum ch_err delivery_get_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struc
         return CH_OK;
     }
     return delivery_from_message(ctx, response->deliveries[0], ret_delivery);
+}
+
+enum ch_err delivery_cancel_wait(struct ch_ctx *ctx, struct ch_uuid order_id, const char *reason)
+{
+    Delivery__V1__CancelDeliveryRequest request = DELIVERY__V1__CANCEL_DELIVERY_REQUEST__INIT;
+    char text[CH_UUID_TEXT];
+    void *reply;
+
+    ch_uuid_format(order_id, text);
+    request.order_id = text;
+    request.reason = (char *)reason; // protobuf-c's fields are not const; it is only read
+    ctx->step = "stop the delivery";
+    return ch_peer_call_wait(ch_peer_at(ctx, PEER_DELIVERY), ctx, &rpc_cancel_delivery, &request.base,
+                             ch_now_ns() + CANCEL_TIMEOUT_MS * INT64_C(1000000), &reply);
 }

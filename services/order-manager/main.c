@@ -14,6 +14,7 @@ int main(int argc, char **argv)
         .routes = routes,
         .rpcs = rpcs,
         .consumers = consumers,
+        .jobs = jobs,
         .queries = queries,
         .peers = peers,
         .loop_start = batches_start,

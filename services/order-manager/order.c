@@ -2,6 +2,7 @@
 // The rules of placing and reading an order. REST and gRPC both call these; nothing here knows of either.
 #include "order.h"
 
+#include "cancel_store.h"
 #include "catalog_client.h"
 #include "ch/mutant.h"
 #include "ch/point.h"
@@ -230,6 +231,23 @@ enum ch_err order_get_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct o
         return err;
     if (!ch_uuid_eq(ret_order->buyer_id, ctx->identity->id) && !ch_may(ctx->identity, CH_ADMIN | CH_INTERNAL))
         return CH_ERR_NOT_FOUND; // that it exists is nobody else's affair
+    return CH_OK;
+}
+
+enum ch_err order_detail_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct order *ret_order,
+                              struct timeline_entry **ret_timeline, size_t *ret_count)
+{
+    enum ch_err err = order_get_wait(ctx, order_id, ret_order);
+
+    if (err)
+        return err;
+    err = order_timeline_wait(ctx, order_id, ret_timeline, ret_count);
+    if (err)
+        return err;
+    err = cancellation_find_wait(ctx, order_id, &ret_order->cancellation);
+    if (err)
+        return err;
+    order_ask_delivery_wait(ctx, ret_order);
     return CH_OK;
 }
 

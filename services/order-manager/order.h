@@ -58,6 +58,26 @@ struct order_delivery {
     size_t event_count;
 };
 
+/** How far the wish to cancel an order has come. */
+enum cancel_state { CANCEL_NONE, CANCEL_REQUESTED, CANCEL_DONE, CANCEL_REFUSED, CANCEL_STATE_COUNT };
+
+/** Why an order is cancelled; the rows stand in cancel_reasons.def. */
+enum cancel_reason {
+#define CANCEL_REASON(id, text, who) CANCEL_##id,
+#include "cancel_reasons.def"
+#undef CANCEL_REASON
+    CANCEL_REASON_COUNT
+};
+
+/** What is known of the wish to cancel an order. */
+struct order_cancellation {
+    enum cancel_state state; /**< CANCEL_NONE: nobody asked, and nothing else is set */
+    int reason;              /**< enum cancel_reason */
+    struct ch_str actor, note;
+    int64_t requested_at_us, finished_at_us; /**< finished_at_us 0: it is not */
+    int64_t refund_krw;                      /**< 0 until it is given back */
+};
+
 /** An order, on its way in or as stored; which members are set depends on who filled it. */
 struct order {
     struct ch_uuid order_id, buyer_id;
@@ -74,6 +94,7 @@ struct order {
     size_t line_count;
     int64_t items_krw, shipping_fee_krw, total_krw;
     struct order_delivery delivery;
+    struct order_cancellation cancellation; /**< only where the whole order is told: order_detail_wait */
     int64_t created_at_us, updated_at_us;
     struct ch_str reply; /**< JSON of the order as first answered */
 };
@@ -93,6 +114,10 @@ struct timeline_entry {
 CH_MUST_CHECK enum ch_err order_place_wait(struct ch_ctx *ctx, struct order *order);
 /** The order with lines, if the caller may see it; else CH_ERR_NOT_FOUND. */
 CH_MUST_CHECK enum ch_err order_get_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct order *ret_order);
+/** The order with all that is known of it: lines, timeline, cancellation, and its delivery asked just now; if the
+ * caller may see it. */
+CH_MUST_CHECK enum ch_err order_detail_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct order *ret_order,
+                                            struct timeline_entry **ret_timeline, size_t *ret_count);
 /** Asks DeliveryMock with a short deadline; keeps what the events last said when it does not answer. */
 void order_ask_delivery_wait(struct ch_ctx *ctx, struct order *order);
 
@@ -100,6 +125,7 @@ void order_ask_delivery_wait(struct ch_ctx *ctx, struct order *order);
 
 enum order_actor { BY_BUYER = 1, BY_FARM = 2, BY_OPERATOR = 4, BY_DELIVERY = 8, BY_SYSTEM = 16 };
 const char *order_actor_name(enum order_actor actor);
+enum order_actor order_actor_parse(struct ch_str name); /**< BY_SYSTEM for any name it does not know */
 bool order_may_move(enum order_status from, enum order_status to, enum order_actor actor);
 /** The next status on the way from `from` to `to` that `actor` may take; `from` itself when there is no way. */
 enum order_status order_step_towards(enum order_status from, enum order_status to, enum order_actor actor);
@@ -108,6 +134,7 @@ enum order_status order_step_towards(enum order_status from, enum order_status t
 
 void order_write(struct ch_jw *jw, const struct order *order); /**< the members of the object, without braces */
 void order_write_delivery(struct ch_jw *jw, const struct order_delivery *delivery);
+void order_write_cancellation(struct ch_jw *jw, const struct order_cancellation *cancellation);
 void order_write_farm_view(struct ch_jw *jw, const struct order *order);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How an order looks in JSON: contracts/openapi/order-manager.yaml, schemas Order, OrderDelivery and FarmOrder.
-#include "order.h"
+// How an order looks in JSON: contracts/openapi/order-manager.yaml, schemas Order, OrderDelivery, OrderCancellation and
+// FarmOrder.
+#include "cancel.h"
 
 static void write_uuid_or_null(struct ch_jw *jw, const char *name, struct ch_uuid uuid)
 {
@@ -116,5 +117,31 @@ void order_write_delivery(struct ch_jw *jw, const struct order_delivery *deliver
     ch_jw_array_end(jw);
     ch_jw_ktime(jw, "asOf", delivery->as_of_us);
     ch_jw_kbool(jw, "isLive", delivery->is_live);
+    ch_jw_object_end(jw);
+}
+
+void order_write_cancellation(struct ch_jw *jw, const struct order_cancellation *cancellation)
+{
+    if (cancellation->state == CANCEL_NONE) {
+        ch_jw_null(jw);
+        return;
+    }
+    ch_jw_object(jw);
+    ch_jw_kcstr(jw, "status", cancel_state_names[cancellation->state]);
+    ch_jw_kcstr(jw, "reason", cancel_reason_names[cancellation->reason]);
+    ch_jw_kcstr(jw, "reasonText", cancel_reason_rows[cancellation->reason].text);
+    ch_jw_kstr(jw, "note", or_empty(cancellation->note));
+    ch_jw_kstr(jw, "actor", cancellation->actor);
+    ch_jw_ktime(jw, "requestedAt", cancellation->requested_at_us);
+    ch_jw_key(jw, "finishedAt");
+    if (cancellation->finished_at_us)
+        ch_jw_time(jw, cancellation->finished_at_us);
+    else
+        ch_jw_null(jw);
+    ch_jw_key(jw, "refundKrw");
+    if (cancellation->refund_krw)
+        ch_jw_int(jw, cancellation->refund_krw);
+    else
+        ch_jw_null(jw);
     ch_jw_object_end(jw);
 }

@@ -80,6 +80,28 @@ enum ch_err order_input_from_message(struct ch_ctx *ctx, const Orders__V1__Place
     return err;
 }
 
+enum ch_err cancel_wish_from_message(struct ch_ctx *ctx, const Orders__V1__CancelOrderRequest *request,
+                                     struct cancel_wish *ret_wish)
+{
+    struct cancel_wish wish = CANCEL_WISH_INIT;
+    const int reason = (int)request->reason - ORDERS__V1__CANCEL_REASON__CANCEL_REASON_CHANGED_MIND;
+
+    if (reason < -1 || reason >= CANCEL_REASON_COUNT)
+        return ch_fail(ctx, CH_ERR_INVALID, "/reason", "enum", "CancelReason의 값이어야 합니다");
+    json_t *json = json_pack("{s:s}", "note", request->note);
+    if (json && reason >= 0) // both lists have the same order
+        json_object_set_new(json, "reason", json_string(cancel_reason_names[reason]));
+    if (!json || (reason >= 0 && !json_object_get(json, "reason"))) {
+        json_decref(json);
+        return CH_ERR_NO_MEMORY;
+    }
+    const enum ch_err err = ch_json_bind(json, cancel_wish_fields, "", &ctx->faults, &wish, NULL);
+    json_decref(json);
+    if (!err)
+        *ret_wish = wish;
+    return err;
+}
+
 // ---- out
 // ---------------------------------------------------------------------------------------------------------------
 
@@ -198,6 +220,29 @@ static Orders__V1__OrderStatus status_from_name(struct ch_str name)
                                              : status_to_message(status);
 }
 
+static Orders__V1__OrderCancellation *cancellation_to_message(struct ch_ctx *ctx,
+                                                              const struct order_cancellation *cancellation)
+{
+    Orders__V1__OrderCancellation *message = ch_arena_alloc(ctx->arena, sizeof(*message));
+
+    if (!message)
+        return NULL;
+    orders__v1__order_cancellation__init(message);
+    message->status = (Orders__V1__CancellationStatus)cancellation->state; // both lists have the same order
+    message->reason =
+        (Orders__V1__CancelReason)(ORDERS__V1__CANCEL_REASON__CANCEL_REASON_CHANGED_MIND + cancellation->reason);
+    message->reason_text = text(ctx, ch_str_of(cancel_reason_rows[cancellation->reason].text));
+    message->note = text(ctx, cancellation->note);
+    message->actor = text(ctx, cancellation->actor);
+    message->requested_at = time_text(ctx, cancellation->requested_at_us);
+    message->finished_at =
+        cancellation->finished_at_us ? time_text(ctx, cancellation->finished_at_us) : text(ctx, CH_STR(""));
+    message->refund_krw = cancellation->refund_krw;
+    return message->reason_text && message->note && message->actor && message->requested_at && message->finished_at
+               ? message
+               : NULL;
+}
+
 bool order_message_add_detail(struct ch_ctx *ctx, Orders__V1__Order *message, const struct order *order,
                               const struct timeline_entry *timeline, size_t timeline_count)
 {
@@ -209,6 +254,11 @@ bool order_message_add_detail(struct ch_ctx *ctx, Orders__V1__Order *message, co
     if (order->delivery.status.data) {
         message->delivery = delivery_to_message(ctx, &order->delivery);
         if (!message->delivery)
+            return false;
+    }
+    if (order->cancellation.state != CANCEL_NONE) {
+        message->cancellation = cancellation_to_message(ctx, &order->cancellation);
+        if (!message->cancellation)
             return false;
     }
     message->n_timeline = timeline_count;

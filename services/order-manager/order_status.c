@@ -30,21 +30,28 @@ enum ch_err order_status_parse(struct ch_str name, enum order_status *ret_status
     return CH_ERR_INVALID;
 }
 
+static const struct {
+    enum order_actor actor;
+    const char *name;
+} actors[] = {
+    {BY_BUYER, "buyer"}, {BY_FARM, "farm"}, {BY_OPERATOR, "operator"}, {BY_DELIVERY, "delivery"}, {BY_SYSTEM, "system"},
+};
+enum { ACTOR_COUNT = sizeof(actors) / sizeof(actors[0]) };
+
 const char *order_actor_name(enum order_actor actor)
 {
-    switch (actor) {
-    case BY_BUYER:
-        return "buyer";
-    case BY_FARM:
-        return "farm";
-    case BY_OPERATOR:
-        return "operator";
-    case BY_DELIVERY:
-        return "delivery";
-    case BY_SYSTEM:
-        break;
-    }
+    for (size_t i = 0; i < ACTOR_COUNT; i++)
+        if (actors[i].actor == actor)
+            return actors[i].name;
     return "system";
+}
+
+enum order_actor order_actor_parse(struct ch_str name)
+{
+    for (size_t i = 0; i < ACTOR_COUNT; i++)
+        if (ch_str_is(name, actors[i].name))
+            return actors[i].actor;
+    return BY_SYSTEM;
 }
 
 bool order_may_move(enum order_status from, enum order_status to, enum order_actor actor)

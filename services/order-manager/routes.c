@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // OrderManager over REST: contracts/openapi/order-manager.yaml. Each function reads its input, calls the rules, writes
 // its answer.
-#include "order.h"
+#include "cancel.h"
 #include "order_input.h"
 #include "order_store.h"
 #include "tables.h"
@@ -46,37 +46,55 @@ static void write_timeline(struct ch_jw *jw, const struct timeline_entry *entrie
     ch_jw_array_end(jw);
 }
 
-static enum ch_err order_detail(struct ch_request *req)
+// The whole order, as order_detail and order_cancel answer it.
+static enum ch_err answer_detail(struct ch_request *req, struct ch_uuid order_id)
 {
-    struct ch_ctx *ctx = &req->ctx;
     struct timeline_entry *timeline;
     size_t timeline_count;
-    struct ch_uuid order_id;
     struct order order;
     struct ch_jw jw;
-    enum ch_err err;
 
-    err = ch_param_uuid(req, 0, &order_id);
+    const enum ch_err err = order_detail_wait(&req->ctx, order_id, &order, &timeline, &timeline_count);
     if (err)
         return err;
-    err = order_get_wait(ctx, order_id, &order);
-    if (err)
-        return err;
-    err = order_timeline_wait(ctx, order_id, &timeline, &timeline_count);
-    if (err)
-        return err;
-    order_ask_delivery_wait(ctx, &order);
-
     ch_reply_header(req, "Cache-Control", CH_STR("private, no-store"));
     ch_jw_init(&jw, &req->body);
     ch_jw_object(&jw);
     order_write(&jw, &order);
+    ch_jw_key(&jw, "cancellation");
+    order_write_cancellation(&jw, &order.cancellation);
     ch_jw_key(&jw, "delivery");
     order_write_delivery(&jw, &order.delivery);
     ch_jw_key(&jw, "timeline");
     write_timeline(&jw, timeline, timeline_count);
     ch_jw_object_end(&jw);
     return CH_OK;
+}
+
+static enum ch_err order_detail(struct ch_request *req)
+{
+    struct ch_uuid order_id;
+
+    const enum ch_err err = ch_param_uuid(req, 0, &order_id);
+    return err ? err : answer_detail(req, order_id);
+}
+
+static enum ch_err order_cancel(struct ch_request *req)
+{
+    struct cancel_wish wish = CANCEL_WISH_INIT;
+    struct ch_uuid order_id;
+    enum ch_err err;
+
+    err = ch_param_uuid(req, 0, &order_id);
+    if (err)
+        return err;
+    if (req->http->body.len > 0) {
+        err = ch_body_bind(req, cancel_wish_fields, &wish, NULL);
+        if (err)
+            return err;
+    }
+    err = order_cancel_wait(&req->ctx, order_id, &wish);
+    return err ? err : answer_detail(req, order_id);
 }
 
 // ---- pages
@@ -192,6 +210,7 @@ const struct ch_route routes[] = {
     {CH_POST, "/api/v1/orders", CH_ORDERS_WRITE, order_place, "order_place", CH_ROUTE_IDEMPOTENT},
     {CH_GET, "/api/v1/orders", CH_ORDERS_READ, order_list, "order_list"},
     {CH_GET, "/api/v1/orders/{orderId}", CH_ORDERS_READ, order_detail, "order_detail"},
+    {CH_POST, "/api/v1/orders/{orderId}/cancel", CH_ORDERS_WRITE, order_cancel, "order_cancel"},
     {CH_GET, "/api/v1/farms/{farmId}/orders", CH_ORDERS_READ, farm_orders, "farm_orders"},
     {0},
 };

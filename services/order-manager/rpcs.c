@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // OrderManager over gRPC: contracts/proto/orders/v1/orders.proto. The rules are order.c's, the same as for REST.
+#include "cancel.h"
 #include "ch/point.h"
-#include "order.h"
 #include "order_input.h"
 #include "order_message.h"
 #include "order_store.h"
@@ -43,31 +43,50 @@ static enum ch_err read_uuid(struct ch_ctx *ctx, const char *pointer, const char
     return CH_OK;
 }
 
+// The whole order, as GetOrder and CancelOrder answer it.
+static enum ch_err detail_message_wait(struct ch_ctx *ctx, struct ch_uuid order_id, Orders__V1__Order **ret_message)
+{
+    struct timeline_entry *timeline;
+    struct order order;
+    size_t count;
+
+    const enum ch_err err = order_detail_wait(ctx, order_id, &order, &timeline, &count);
+    if (err)
+        return err;
+    Orders__V1__Order *message = order_to_message(ctx, &order);
+    if (!message || !order_message_add_detail(ctx, message, &order, timeline, count))
+        return CH_ERR_NO_MEMORY;
+    *ret_message = message;
+    return CH_OK;
+}
+
 static enum ch_err rpc_get_order(struct ch_call *call, const void *in, void *out)
 {
     const Orders__V1__GetOrderRequest *request = in;
     Orders__V1__GetOrderResponse *response = out;
-    struct ch_ctx *ctx = &call->ctx;
-    struct timeline_entry *timeline;
     struct ch_uuid order_id;
-    struct order order;
-    size_t count;
+
+    const enum ch_err err = read_uuid(&call->ctx, "/order_id", request->order_id, &order_id);
+    return err ? err : detail_message_wait(&call->ctx, order_id, &response->order);
+}
+
+static enum ch_err rpc_cancel_order(struct ch_call *call, const void *in, void *out)
+{
+    const Orders__V1__CancelOrderRequest *request = in;
+    Orders__V1__CancelOrderResponse *response = out;
+    struct ch_ctx *ctx = &call->ctx;
+    struct cancel_wish wish;
+    struct ch_uuid order_id;
     enum ch_err err;
 
     err = read_uuid(ctx, "/order_id", request->order_id, &order_id);
     if (err)
         return err;
-    err = order_get_wait(ctx, order_id, &order);
+    err = cancel_wish_from_message(ctx, request, &wish);
     if (err)
         return err;
-    err = order_timeline_wait(ctx, order_id, &timeline, &count);
-    if (err)
-        return err;
-    order_ask_delivery_wait(ctx, &order);
-    response->order = order_to_message(ctx, &order);
-    if (!response->order || !order_message_add_detail(ctx, response->order, &order, timeline, count))
-        return CH_ERR_NO_MEMORY;
-    return CH_OK;
+    err = order_cancel_wait(ctx, order_id, &wish);
+    return err ? err : detail_message_wait(ctx, order_id, &response->order);
 }
 
 static Orders__V1__OrderFate fate_from(struct ch_str status)
@@ -119,6 +138,8 @@ const struct ch_rpc rpcs[] = {
            orders__v1__place_order_response),
     CH_RPC("/orders.v1.OrderService/GetOrder", CH_ORDERS_READ | CH_INTERNAL, rpc_get_order,
            orders__v1__get_order_request, orders__v1__get_order_response),
+    CH_RPC("/orders.v1.OrderService/CancelOrder", CH_ORDERS_WRITE, rpc_cancel_order, orders__v1__cancel_order_request,
+           orders__v1__cancel_order_response),
     CH_RPC("/orders.v1.OrderService/ResolveOrders", CH_INTERNAL, rpc_resolve_orders, orders__v1__resolve_orders_request,
            orders__v1__resolve_orders_response),
     {0},

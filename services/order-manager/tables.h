@@ -11,6 +11,7 @@
 extern const struct ch_route routes[];
 extern const struct ch_rpc rpcs[];
 extern const struct ch_consumer consumers[];
+extern const struct ch_job jobs[];
 
 /** The two group commits of a loop: stock from FruitCatalog, orders into the database. */
 struct batches {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The AsyncAPI file and the services say the same: the types that are published and consumed in the sources, the queues and exchanges on
-// the broker, and a real message of each of the four events.
+// the broker, and a real message of each of the five events.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 
 import { asyncapi, checkMessage, eventTypes, listen } from '../lib/events.mjs';
+import { expectJson } from '../lib/http.mjs';
 import { ROOT, SERVICES, stack } from '../lib/stack.mjs';
 import { shop } from '../lib/shop.mjs';
 
@@ -50,11 +51,11 @@ for (const name of SERVICES) {
   });
 }
 
-test('the four events are in the contract', () => {
-  assert.deepEqual(eventTypes.toSorted(), ['delivery.status-changed.v1', 'order.placed.v1', 'product.changed.v1', 'stock.low.v1']);
+test('the five events are in the contract', () => {
+  assert.deepEqual(eventTypes.toSorted(), ['delivery.status-changed.v1', 'order.cancelled.v1', 'order.placed.v1', 'product.changed.v1', 'stock.low.v1']);
 });
 
-test('a real message of each of the four events fits its schema', async () => {
+test('a real message of each of the five events fits its schema', async () => {
   const events = await listen();
   try {
     const { product, sku, buyer } = await shop({ stock: 6 });
@@ -65,6 +66,8 @@ test('a real message of each of the four events fits its schema', async () => {
       events.find('stock.low.v1', sku.skuId),
       events.find('delivery.status-changed.v1', order.orderId),
     ]);
+    await expectJson(200, `POST /api/v1/orders/${order.orderId}/cancel`, { token: buyer.token });
+    met.push(await events.find('order.cancelled.v1', order.orderId));
     assert.deepEqual(met.map((event) => event.type).toSorted(), eventTypes.toSorted());
     for (const event of events.all) checkMessage(event);
     const ids = events.all.map((event) => event.body.id);

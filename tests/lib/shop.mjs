@@ -114,6 +114,11 @@ export class Buyer {
     return answer.json;
   }
 
+  // Without `json` there is no body.
+  cancel(orderId, json) {
+    return call(`POST /api/v1/orders/${orderId}/cancel`, { token: this.token, json });
+  }
+
   detail(orderId) {
     return expectJson(200, `GET /api/v1/orders/${orderId}`, { token: this.token });
   }

@@ -62,6 +62,33 @@ CREATE TABLE orders.timeline (
     PRIMARY KEY (order_id, seq)
 );
 
+-- The wish to cancel an order, once an order. It is committed REQUESTED before DeliveryMock is asked, so that the reconciler finds it
+-- whatever dies then; DONE (the order is CANCELLED) and REFUSED (the box had left) are final.
+CREATE TABLE orders.cancellations (
+    order_id        uuid PRIMARY KEY REFERENCES orders.orders,
+    state           text NOT NULL CHECK (state IN ('REQUESTED', 'DONE', 'REFUSED')),
+    actor           text NOT NULL CHECK (actor IN ('buyer', 'operator')),
+    actor_id        uuid NOT NULL,
+    reason          text NOT NULL CHECK (reason IN ('CHANGED_MIND', 'ORDER_MISTAKE', 'DUPLICATE_ORDER', 'DELIVERY_DELAY', 'ADDRESS_CHANGE',
+                                                    'PAYMENT_CHANGE', 'SOLD_OUT', 'FARM_REQUEST', 'OTHER')),
+    note            text NOT NULL DEFAULT '' CHECK (char_length(note) <= 200), -- free text: may be personal data
+    traceparent     text NOT NULL,  -- of the request that asked: what is done later belongs to its trace
+    requested_at    timestamptz NOT NULL DEFAULT now(),
+    finished_at     timestamptz,
+    attempts        integer NOT NULL DEFAULT 1,
+    next_attempt_at timestamptz NOT NULL,
+    CONSTRAINT cancellations_finished CHECK ((state = 'REQUESTED') = (finished_at IS NULL))
+);
+CREATE INDEX cancellations_due ON orders.cancellations (next_attempt_at) WHERE state = 'REQUESTED';
+
+-- Money given back (a mock, as the payment is). One row an order: the primary key is what keeps it from being given back twice.
+CREATE TABLE orders.refunds (
+    order_id             uuid PRIMARY KEY REFERENCES orders.orders,
+    amount_krw           bigint NOT NULL CHECK (amount_krw > 0),
+    masked_payment_token text NOT NULL,
+    refunded_at          timestamptz NOT NULL DEFAULT now()
+);
+
 -- Events written with the change they tell of; the relay sends them and marks them after the broker's confirm.
 CREATE TABLE orders.outbox (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -83,8 +110,11 @@ CREATE TABLE orders.inbox (
     PRIMARY KEY (consumer, event_id)
 );
 
+-- The schema's defaults give more than these two need: what was given back is never changed nor deleted.
+REVOKE ALL ON orders.cancellations, orders.refunds FROM orders_app;
 GRANT SELECT, INSERT, UPDATE ON orders.orders, orders.outbox TO orders_app;
-GRANT SELECT, INSERT ON orders.order_lines, orders.timeline, orders.inbox TO orders_app;
+GRANT SELECT, INSERT ON orders.order_lines, orders.timeline, orders.inbox, orders.cancellations, orders.refunds TO orders_app;
+GRANT UPDATE (state, finished_at, attempts, next_attempt_at) ON orders.cancellations TO orders_app;
 
 -- migrate:down
-DROP TABLE orders.inbox, orders.outbox, orders.timeline, orders.order_lines, orders.orders;
+DROP TABLE orders.inbox, orders.outbox, orders.refunds, orders.cancellations, orders.timeline, orders.order_lines, orders.orders;

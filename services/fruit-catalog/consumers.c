@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// What FruitCatalog hears: order.cancelled gives the order's stock back. Once, whether the hold was HELD still or SOLD
+// already, and whether the event, the sweeper or both come: only a hold that is not RELEASED yet gives anything. Must
+// never be asked about a live order: OrderManager says CANCELLED only after DeliveryMock has stopped the box.
+#include "hold.h"
+#include "tables.h"
+
+struct cancelled {
+    struct ch_uuid order_id, buyer_id;
+    struct ch_str order_no, actor, reason;
+    int64_t refund_krw, cancelled_at_us;
+};
+
+#define AT(member) offsetof(struct cancelled, member)
+
+// contracts/asyncapi.yaml, data of order.cancelled.v1
+static const struct ch_field cancelled_fields[] = {
+    {"orderId", CH_FIELD_UUID, AT(order_id)},
+    {"orderNo", CH_FIELD_STR, AT(order_no), .min = 1, .max = 32},
+    {"buyerId", CH_FIELD_UUID, AT(buyer_id)},
+    {"actor", CH_FIELD_STR, AT(actor), .min = 1, .max = 32},
+    {"reason", CH_FIELD_STR, AT(reason), .min = 1, .max = 64},
+    {"refundKrw", CH_FIELD_INT, AT(refund_krw), .min = 0, .max = INT64_MAX},
+    {"cancelledAt", CH_FIELD_TIME, AT(cancelled_at_us)},
+    {0},
+};
+
+static enum ch_err on_order_cancelled(struct ch_ctx *ctx, struct ch_tx *tx, const struct ch_event *events, size_t count)
+{
+    struct ch_uuid *ids = ch_arena_array(ctx->arena, count, sizeof(*ids));
+
+    if (!ids)
+        return CH_ERR_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        struct cancelled cancelled = {0};
+
+        const enum ch_err err = ch_json_bind(events[i].data, cancelled_fields, "/data", &ctx->faults, &cancelled, NULL);
+        if (err)
+            return err;
+        ids[i] = cancelled.order_id;
+    }
+    return hold_release_in_wait(tx, ids, count, CH_STR(REASON_CANCELLED));
+}
+
+const struct ch_consumer consumers[] = {
+    {"fruit-catalog.order-cancelled", "order.cancelled.v1", on_order_cancelled},
+    {0},
+};
