@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The two group commits that each loop of OrderManager has.
-#include "catalog_client.h"
+#include "order_admit.h"
 #include "order_store.h"
 #include "tables.h"
 
 #include <stdlib.h>
 
-// One Reserve in flight keeps first come, first served; two inserts keep the database busy while one commits.
+// Three admissions in flight: while one waits for FruitCatalog, which decides one batch after the other, the next look
+// up their keys. Two inserts keep the database busy while one commits.
 enum { BATCH_MAX = 128, WAITING_MAX = 4096 };
 
 enum ch_err batches_start(struct ch_ctx *ctx, void **ret_state)
@@ -15,7 +16,7 @@ enum ch_err batches_start(struct ch_ctx *ctx, void **ret_state)
 
     if (!batches)
         return CH_ERR_NO_MEMORY;
-    ch_batch_init(&batches->reserve, catalog_reserve_commit, ctx->loop, BATCH_MAX, WAITING_MAX, 1);
+    ch_batch_init(&batches->admit, order_admit_commit, ctx->loop, BATCH_MAX, WAITING_MAX, 3);
     ch_batch_init(&batches->insert, order_insert_commit, ctx->loop, BATCH_MAX, WAITING_MAX, 2);
     *ret_state = batches;
     return CH_OK;

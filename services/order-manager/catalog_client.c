@@ -1,23 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls FruitCatalog. All orders that arrive while a Reserve is in flight share the next one.
+// Calls FruitCatalog, and says its refusals as the shop says them.
 #include "catalog_client.h"
 
 #include "catalog/v1/catalog.pb-c.h"
 #include "config.h"
 #include "tables.h"
 
-enum { RESERVE_TIMEOUT_MS = 3000, RELEASE_TIMEOUT_MS = 1000 };
+enum { RELEASE_TIMEOUT_MS = 1000 };
 
 static const struct ch_rpc rpc_reserve = CH_RPC_REPEATABLE("/catalog.v1.CatalogService/Reserve",
                                                            catalog__v1__reserve_request, catalog__v1__reserve_response);
 static const struct ch_rpc rpc_release = CH_RPC_REPEATABLE("/catalog.v1.CatalogService/Release",
                                                            catalog__v1__release_request, catalog__v1__release_response);
-
-struct reservation {
-    struct ch_batch_item item; // first: the batch hands items back
-    struct ch_ctx *ctx;
-    struct order *order;
-};
 
 // What each refusal means for the buyer: the error, the member of the line at fault, and what the line shows of it
 // (NULL: it is not this line's fault).
@@ -55,8 +49,7 @@ static char *uuid_text(struct ch_arena *arena, struct ch_uuid uuid)
     return text;
 }
 
-// ---- the batch: many orders, one call
-// --------------------------------------------------------------------------------
+// ---- many orders, one call
 
 static Catalog__V1__OrderReservation *reservation_message(struct ch_arena *arena, const struct order *order)
 {
@@ -215,19 +208,19 @@ static enum ch_err call_failure(const struct ch_ctx *ctx, enum ch_err said)
     return told;
 }
 
-static enum ch_err reserve_all(struct ch_ctx *ctx, struct ch_batch_item **items, size_t count)
+enum ch_err catalog_reserve_wait(struct ch_ctx *ctx, struct reservation *reservations, size_t count)
 {
     Catalog__V1__ReserveRequest request = CATALOG__V1__RESERVE_REQUEST__INIT;
+    const struct ch_str cluster_run = reservations[0].order->cluster_run;
+    bool is_one_cluster = cluster_run.data != NULL;
     void *reply;
 
     request.n_orders = count;
     request.orders = ch_arena_array(ctx->arena, count, sizeof(request.orders[0]));
     if (!request.orders)
         return CH_ERR_NO_MEMORY;
-    const struct ch_str cluster_run = ((const struct reservation *)items[0])->order->cluster_run;
-    bool is_one_cluster = cluster_run.data != NULL;
     for (size_t i = 0; i < count; i++) {
-        const struct order *order = ((const struct reservation *)items[i])->order;
+        const struct order *order = reservations[i].order;
         request.orders[i] = reservation_message(ctx->arena, order);
         if (!request.orders[i])
             return CH_ERR_NO_MEMORY;
@@ -244,34 +237,8 @@ static enum ch_err reserve_all(struct ch_ctx *ctx, struct ch_batch_item **items,
     if (response->n_results != count)
         return CH_ERR_INTERNAL;
     for (size_t i = 0; i < count; i++)
-        items[i]->result = reservation_settle((struct reservation *)items[i], response->results[i]);
+        reservations[i].result = reservation_settle(&reservations[i], response->results[i]);
     return CH_OK;
-}
-
-void catalog_reserve_commit(void *loop, struct ch_batch_item **items, size_t count)
-{
-    const struct reservation *first = (const struct reservation *)items[0];
-    struct ch_ctx ctx;
-
-    enum ch_err err = ch_ctx_open(&ctx, loop, "catalog.reserve", RESERVE_TIMEOUT_MS, &first->ctx->trace);
-    if (!err) {
-        err = reserve_all(&ctx, items, count);
-        ch_ctx_close(&ctx, err);
-    }
-    for (size_t i = 0; i < count && err; i++)
-        items[i]->result = err;
-}
-
-// ---- what the rules call
-// ---------------------------------------------------------------------------------------------
-
-enum ch_err catalog_reserve_wait(struct ch_ctx *ctx, struct order *order)
-{
-    struct batches *batches = ch_loop_state(ctx);
-    struct reservation reservation = {.ctx = ctx, .order = order};
-
-    ctx->step = "reserve stock";
-    return ch_batch_join_wait(&batches->reserve, &reservation.item, ctx->deadline_ns);
 }
 
 enum ch_err catalog_release_wait(struct ch_ctx *ctx, struct ch_uuid order_id, const char *reason)

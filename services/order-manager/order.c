@@ -8,7 +8,7 @@
 #include "ch/point.h"
 #include "config.h"
 #include "delivery_client.h"
-#include "order_store.h"
+#include "order_admit.h"
 #include "order_twin.h"
 
 #include <stdio.h>
@@ -106,7 +106,7 @@ static struct ch_str order_reply_text(struct ch_ctx *ctx, const struct order *or
 }
 
 // The buyer used this key before: the same content gets the same answer, other content is refused.
-static enum ch_err order_answer_again(struct ch_ctx *ctx, struct order *order, const struct order *earlier)
+static enum ch_err order_answer_again(struct ch_ctx *ctx, struct order *order, const struct order_key *earlier)
 {
     if (memcmp(order->request_hash, earlier->request_hash, sizeof(order->request_hash)) != 0)
         return ch_fail(ctx, CH_ERR_KEY_REUSED, "Idempotency-Key", "key_reused",
@@ -122,8 +122,7 @@ static enum ch_err order_answer_again(struct ch_ctx *ctx, struct order *order, c
 // a crash in between the order must not be stored, because the reservation may have gone with it.
 static enum ch_err order_store_wait(struct ch_ctx *ctx, struct order *order)
 {
-    struct ch_str cluster_run_now;
-    struct order earlier = {0};
+    struct order_key earlier = {.order = order, .arena = ctx->arena};
     enum ch_err err;
 
     for (int attempt = 0; attempt < 2; attempt++) {
@@ -140,34 +139,28 @@ static enum ch_err order_store_wait(struct ch_ctx *ctx, struct order *order)
             return err;
         if (is_placed)
             return CH_OK;
-        err = order_by_key_wait(ctx, order->buyer_id, order->idempotency_key, &earlier, &cluster_run_now);
-        if (err != CH_ERR_NOT_FOUND)
+        err = order_by_keys_wait(ctx, &earlier, 1);
+        if (err || earlier.is_used)
             break;
     }
     // Best effort: a hold that is not released now is settled by FruitCatalog's sweeper, which asks after HOLD_TTL_S.
     CH_IGNORE(catalog_release_wait(ctx, order->order_id, "order_not_stored"));
-    if (err == CH_ERR_NOT_FOUND)
+    if (err)
+        return err;
+    if (!earlier.is_used)
         return ch_fail(ctx, CH_ERR_UNAVAILABLE, NULL, NULL, "주문을 마치지 못했습니다. 같은 키로 다시 시도해 주세요");
-    return err ? err : order_answer_again(ctx, order, &earlier);
+    return order_answer_again(ctx, order, &earlier);
 }
 
 static enum ch_err order_place_once_wait(struct ch_ctx *ctx, struct order *order)
 {
-    struct order earlier = {0};
-    enum ch_err err;
+    struct order_key key;
+    enum ch_err err = order_admit_wait(ctx, order, &key);
 
-    err = order_by_key_wait(ctx, order->buyer_id, order->idempotency_key, &earlier, &order->cluster_run);
-    if (err != CH_ERR_NOT_FOUND)
-        return err ? err : order_answer_again(ctx, order, &earlier);
-
-    err = CH_POINT(PLACE_KEY_LOOKED_UP);
     if (err)
         return err;
-
-    order->order_id = ch_uuid_new();
-    err = catalog_reserve_wait(ctx, order);
-    if (err)
-        return err;
+    if (key.is_used)
+        return order_answer_again(ctx, order, &key);
     err = CH_POINT(PLACE_RESERVED);
     if (err)
         return err;
@@ -184,8 +177,7 @@ static enum ch_err order_place_once_wait(struct ch_ctx *ctx, struct order *order
 // it is what this one is told.
 static enum ch_err order_ask_twin_wait(struct ch_ctx *ctx, struct order *order)
 {
-    struct ch_str cluster_run_now;
-    struct order earlier = {0};
+    struct order_key key = {.order = order, .arena = ctx->arena};
     enum ch_err err;
 
     ctx->step = "wait for the same key";
@@ -198,11 +190,13 @@ static enum ch_err order_ask_twin_wait(struct ch_ctx *ctx, struct order *order)
         if (err)
             return err;
     }
-    err = order_by_key_wait(ctx, order->buyer_id, order->idempotency_key, &earlier, &cluster_run_now);
+    err = order_by_keys_wait(ctx, &key, 1);
     if (err)
-        return err == CH_ERR_NOT_FOUND ? CH_ERR_STOCK_SHORT : err;
+        return err;
+    if (!key.is_used)
+        return CH_ERR_STOCK_SHORT;
     ch_faults_init(&ctx->faults, ctx->arena); // they told of the stock
-    return order_answer_again(ctx, order, &earlier);
+    return order_answer_again(ctx, order, &key);
 }
 
 enum ch_err order_place_wait(struct ch_ctx *ctx, struct order *order)

@@ -138,30 +138,42 @@ static enum ch_err load_lines_wait(struct ch_ctx *ctx, struct order *orders, siz
     return CH_OK;
 }
 
-enum ch_err order_by_key_wait(struct ch_ctx *ctx, struct ch_uuid buyer_id, struct ch_str key, struct order *ret_order,
-                              struct ch_str *ret_cluster_run)
+enum ch_err order_by_keys_wait(struct ch_ctx *ctx, struct order_key *keys, size_t count)
 {
     enum { COL_KEY_CLUSTER_RUN, COL_KEY_ORDER_ID, COL_KEY_HASH, COL_KEY_REPLY };
     struct ch_pg_rows *rows CH_PG_ROWS = NULL;
+    struct ch_uuid *buyers = ch_arena_array(ctx->arena, count, sizeof(*buyers));
+    struct ch_str *texts = ch_arena_array(ctx->arena, count, sizeof(*texts));
     struct ch_pg_args args;
 
+    if (!buyers || !texts)
+        return CH_ERR_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        buyers[i] = keys[i].order->buyer_id;
+        texts[i] = keys[i].order->idempotency_key;
+    }
     ch_pg_args_init(&args, ctx);
-    ch_pg_uuid(&args, buyer_id);
-    ch_pg_text(&args, key);
-    enum ch_err err = ch_pg_run_wait(ctx, Q_ORDER_BY_KEY, &args, &rows);
+    ch_pg_uuid_array(&args, buyers, count);
+    ch_pg_text_array(&args, texts, count);
+    enum ch_err err = ch_pg_run_wait(ctx, Q_ORDER_BY_KEYS, &args, &rows);
     if (err)
         return err;
-    if (ch_pg_count(rows) == 0)
-        return CH_ERR_INTERNAL; // it always has one row
-    *ret_cluster_run = ch_pg_copy_str(rows, 0, COL_KEY_CLUSTER_RUN, ctx->arena);
-    if (ch_pg_is_null(rows, 0, COL_KEY_ORDER_ID))
-        return CH_ERR_NOT_FOUND;
-    const struct ch_str hash = ch_pg_get_str(rows, 0, COL_KEY_HASH);
-    if (hash.len != sizeof(ret_order->request_hash))
-        return CH_ERR_INTERNAL;
-    *ret_order = (struct order){.order_id = ch_pg_get_uuid(rows, 0, COL_KEY_ORDER_ID),
-                                .reply = ch_pg_copy_str(rows, 0, COL_KEY_REPLY, ctx->arena)};
-    memcpy(ret_order->request_hash, hash.data, hash.len);
+    if (ch_pg_count(rows) != count)
+        return CH_ERR_INTERNAL; // it always has one row a key
+    for (size_t i = 0; i < count; i++) {
+        const struct ch_str hash = ch_pg_get_str(rows, i, COL_KEY_HASH);
+        struct order_key *key = &keys[i];
+
+        key->cluster_run = ch_pg_copy_str(rows, i, COL_KEY_CLUSTER_RUN, key->arena);
+        key->is_used = !ch_pg_is_null(rows, i, COL_KEY_ORDER_ID);
+        if (!key->is_used)
+            continue;
+        if (hash.len != sizeof(key->request_hash))
+            return CH_ERR_INTERNAL;
+        key->order_id = ch_pg_get_uuid(rows, i, COL_KEY_ORDER_ID);
+        key->reply = ch_pg_copy_str(rows, i, COL_KEY_REPLY, key->arena);
+        memcpy(key->request_hash, hash.data, hash.len);
+    }
     return CH_OK;
 }
 

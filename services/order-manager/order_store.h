@@ -15,10 +15,18 @@ CH_MUST_CHECK enum ch_err order_insert_wait(struct ch_ctx *ctx, struct order *or
 /** What the batch of inserts runs; see batches_start. */
 void order_insert_commit(void *loop, struct ch_batch_item **items, size_t count);
 
-/** Earlier order of this buyer and key: fills order_id, request_hash and reply; CH_ERR_NOT_FOUND if none. In both cases
- * *ret_cluster_run names the database that stores orders, and since when it has not crashed. */
-CH_MUST_CHECK enum ch_err order_by_key_wait(struct ch_ctx *ctx, struct ch_uuid buyer_id, struct ch_str key,
-                                            struct order *ret_order, struct ch_str *ret_cluster_run);
+/** What a buyer's key stands for: the order that asks, then what was found. */
+struct order_key {
+    const struct order *order; /**< its buyer_id and idempotency_key are looked up */
+    struct ch_arena *arena;    /**< what is found is copied here */
+    struct ch_str cluster_run; /**< out: the database that stores orders, and since when it has not crashed */
+    bool is_used;              /**< out: the buyer has an order with this key, and what follows is of that one */
+    struct ch_uuid order_id;
+    uint8_t request_hash[32];
+    struct ch_str reply;
+};
+/** Looks up many keys in one round trip. */
+CH_MUST_CHECK enum ch_err order_by_keys_wait(struct ch_ctx *ctx, struct order_key *keys, size_t count);
 CH_MUST_CHECK enum ch_err order_find_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct order *ret_order);
 CH_MUST_CHECK enum ch_err order_timeline_wait(struct ch_ctx *ctx, struct ch_uuid order_id,
                                               struct timeline_entry **ret_entries, size_t *ret_count);

@@ -13,9 +13,9 @@ extern const struct ch_rpc rpcs[];
 extern const struct ch_consumer consumers[];
 extern const struct ch_job jobs[];
 
-/** The two group commits of a loop: stock from FruitCatalog, orders into the database. */
+/** The two group commits of a loop: orders admitted (key and stock), orders into the database. */
 struct batches {
-    struct ch_batch reserve;
+    struct ch_batch admit;
     struct ch_batch insert;
 };
 CH_MUST_CHECK enum ch_err batches_start(struct ch_ctx *ctx, void **ret_state);

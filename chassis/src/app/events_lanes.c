@@ -6,7 +6,7 @@
 #include "ch/mutant.h"
 #include "ch/point.h"
 
-#define PACE_NS INT64_C(25000000) // between the starts of two batches of a lane; a full one is followed at once
+#define PACE_NS INT64_C(80000000) // between the starts of two batches of a lane; a full one is followed at once
 
 /* ---- lanes
  * ------------------------------------------------------------------------------------------------------------- */

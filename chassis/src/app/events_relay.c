@@ -21,7 +21,7 @@
 #define TAKE_MAX        CH_AMQP_WINDOW
 #define BACKLOG_MAX     10000
 #define IDLE_NS         INT64_C(500000000)
-#define PACE_NS         INT64_C(25000000) // between the starts of two rounds; a full one is followed at once
+#define PACE_NS         INT64_C(80000000) // between the starts of two rounds; a full one is followed at once
 #define MEASURE_NS      INT64_C(1000000000)
 #define LETTERS_NS      INT64_C(5000000000)
 #define CONNECT_NS      INT64_C(3000000000)

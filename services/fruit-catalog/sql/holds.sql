@@ -22,7 +22,7 @@ ORDER BY kind, order_id, line_no, sku_id;
 
 -- name: reserve_write :write
 -- All that a batch of decided orders changes. Arrays: SKUs and what is taken of each; orders; lines of orders; stock.low events.
--- $17 is the cluster that stores the orders and since when it has not crashed, as order_by_key of OrderManager says it. When it is this
+-- $17 is the cluster that stores the orders and since when it has not crashed, as order_by_keys of OrderManager says it. When it is this
 -- one, their commit flushes this one's log entry with its own, and is refused after a crash.
 WITH taken AS (
     UPDATE catalog.skus s

@@ -4,7 +4,7 @@
 -- name: order_insert_batch :write
 -- Orders, lines, first timeline entry and order.placed of a whole batch in one commit. Returns the ids that became orders:
 -- an id that is missing lost against a fence or against an earlier order with the same buyer and key, or its reservation may be lost:
--- $29 is what order_by_key answered before the stock was reserved, and if this database has crashed since then, the reservation may
+-- $29 is what order_by_keys answered before the stock was reserved, and if this database has crashed since then, the reservation may
 -- have gone with it. Null: the reservation has reached the disk. Keys go in one order, so that two batches that hold the same ones do not wait
 -- for each other for ever.
 WITH input AS (
@@ -41,12 +41,16 @@ WITH input AS (
 )
 SELECT order_id FROM placed;
 
--- name: order_by_key :read
--- Always one row: this database's cluster and since when it has not crashed (a recovery begins its statistics anew), and the earlier order
--- of this buyer with this key with the answer it got, or nulls.
+-- name: order_by_keys :read
+-- For each buyer $1 with key $2, in their order, one row: this database's cluster and since when it has not crashed (a recovery begins its
+-- statistics anew), and the earlier order of this buyer with this key with the answer it got, or nulls. LATERAL: one search of the index a
+-- key, whatever the planner thinks of the table.
 SELECT c.system_identifier || '/' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()), o.order_id, o.request_hash, o.reply
-FROM pg_control_system() AS c
-LEFT JOIN orders.orders AS o ON o.buyer_id = $1::uuid AND o.idempotency_key = $2::text;
+FROM pg_control_system() AS c,
+     unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS k (buyer_id, idempotency_key, at)
+LEFT JOIN LATERAL (SELECT order_id, request_hash, reply FROM orders.orders
+                   WHERE buyer_id = k.buyer_id AND idempotency_key = k.idempotency_key LIMIT 1) AS o ON true
+ORDER BY k.at;
 
 -- name: order_find :read
 SELECT order_id, order_no, buyer_id, status, items_krw, shipping_fee_krw, total_krw,
