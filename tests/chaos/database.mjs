@@ -46,7 +46,9 @@ const UNREST = `
        + (SELECT count(*) FROM catalog.outbox WHERE sent_at IS NULL) AS unsent,
          (SELECT count(*) FROM catalog.holds WHERE state = 'HELD') AS held,
          (SELECT count(*) FROM orders.orders o LEFT JOIN delivery.deliveries d USING (order_id)
-           WHERE o.status NOT IN ('ABORTED', 'CANCELLED') AND (d.order_id IS NULL OR o.delivery_status IS DISTINCT FROM d.status)) AS behind`;
+           WHERE o.status NOT IN ('ABORTED', 'CANCELLED') AND (d.order_id IS NULL OR o.delivery_status IS DISTINCT FROM d.status)) AS behind,
+         (SELECT count(*) FROM orders.orders o LEFT JOIN catalog.holds h USING (order_id)
+           WHERE o.status = 'CANCELLED' AND h.state IS DISTINCT FROM 'RELEASED') AS coming_back`;
 
 export class Database {
   static async open(uri) {

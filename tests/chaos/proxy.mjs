@@ -102,6 +102,7 @@ export class Link {
       far.destroy();
       this.#pairs.delete(pair);
     };
+    pair.end = end;
     for (const side of [near, far]) {
       side.on('error', end);
       side.on('close', end);
@@ -120,7 +121,7 @@ export class Link {
 
   // Breaks a share of the open connections, now.
   snap(share) {
-    for (const pair of [...this.#pairs]) if (share >= 1 || this.random.chance(share)) pair.near.destroy();
+    for (const pair of [...this.#pairs]) if (share >= 1 || this.random.chance(share)) pair.end();
   }
 
   close() {
