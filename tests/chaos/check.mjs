@@ -59,6 +59,7 @@ export function report({ facts, results }, say = console.log) {
 
 async function main(journal) {
   const { run } = await factsOf(journal);
+  if (!run) throw new Error(`${journal} is no journal of a run: it does not begin with one`);
   const status = JSON.parse(execFileSync(join(ROOT, 'dev'), ['status', '--json'], { encoding: 'utf8', env: { ...process.env, GWASUWON_VAR: run.folder } }));
   const totals = report(await check(journal, status));
   console.log(JSON.stringify(totals));

@@ -4,7 +4,7 @@
 import { parseArgs } from 'node:util';
 import { FAULTS } from './schedule.mjs';
 
-const HELP = `usage: ./dev chaos [--minutes M] [--seed S] [--only FAULT,...] [--instances N] [--kind KIND] [--plan] [--keep] [--counted]
+const HELP = `usage: ./dev chaos [--minutes M] [--seed S] [--only FAULT,...] [--instances N] [--kind KIND] [--plan] [--keep | --wipe] [--counted]
 
   --minutes    how long faults happen (3); checking comes on top
   --seed       the same seed gives the same schedule of faults; without it one is drawn and printed
@@ -13,6 +13,7 @@ const HELP = `usage: ./dev chaos [--minutes M] [--seed S] [--only FAULT,...] [--
   --kind       the build: release, asan, tsan (release)
   --plan       prints the schedule and does nothing
   --keep       leaves the stack up afterwards, for a look; the next run takes it down
+  --wipe       takes down and deletes what --keep left, and does nothing else
   --counted    ends with "@ passed failed", as tests/run.sh wants it
 `;
 
@@ -34,6 +35,7 @@ export function readOptions(args) {
         instances: { type: 'string', default: '1' },
         kind: { type: 'string', default: 'release' },
         plan: { type: 'boolean', default: false },
+        wipe: { type: 'boolean', default: false },
         keep: { type: 'boolean', default: false },
         counted: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },

@@ -36,6 +36,10 @@ if (options.plan) {
 
 const home = join(process.env.GWASUWON_VAR ?? join(ROOT, 'var'), 'chaos');
 const stack = new Stack({ folder: join(home, 'stack'), kind: options.kind, instances: options.instances, say });
+if (options.wipe) {
+  await stack.wipe();
+  process.exit(0);
+}
 const watch = new Watch();
 const faultsOfServices = [];
 let isOver = false;
@@ -103,7 +107,7 @@ async function main() {
   const path = join(home, 'journal.jsonl');
   rmSync(path, { force: true });
   const journal = await Journal.create(path);
-  await journal.write({ kind: 'run', ...options, folder: stack.folder });
+  await journal.write({ ...options, kind: 'run', build: options.kind, folder: stack.folder });
   const shop = await prepare(journal);
   const weather = await storm(shop, journal);
   await journal.close();

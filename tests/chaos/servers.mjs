@@ -143,8 +143,7 @@ export class Postgres extends Server {
   }
 
   async unmount() {
-    const link = join(this.stack.folder, 'postgres');
-    if (!existsSync(link)) return;
+    if (!existsSync(join(this.stack.folder, 'postgres'))) return;
     const { data } = this;
     if (!readFileSync('/proc/mounts', 'utf8').includes(` ${data} `)) return;
     await run('umount', [data]).catch((error) => this.stack.say(`umount ${data}: ${error.stderr}`));

@@ -35,9 +35,13 @@ export class Stack {
 
   async up() {
     mkdirSync(this.folder, { recursive: true });
-    await this.dev('down', '--wipe').catch(() => {}); // what an interrupted run left
-    await this.dev('up', '--kind', this.kind, '--no-seed', ...(this.instances > 1 ? ['--instances', String(this.instances)] : []));
+    await this.wipe(); // what an earlier run left
+    await this.#start();
     this.status = JSON.parse(await this.dev('status', '--json'));
+  }
+
+  async #start() {
+    await this.dev('up', '--kind', this.kind, '--no-seed', ...(this.instances > 1 ? ['--instances', String(this.instances)] : []));
   }
 
   // Every address in a service's environment that is not its own becomes a link.
@@ -87,11 +91,21 @@ export class Stack {
     return true;
   }
 
+  // Everything stopped, unmounted and deleted; what is not there is left out.
+  async wipe() {
+    const tell = (error) => this.say(`./dev down: ${error.stderr || error.message}`);
+    await this.dev('down').catch(tell);
+    await new Postgres(this).unmount();
+    await this.dev('down', '--wipe').catch(tell);
+  }
+
+  // Kept: the links end with this process, so the services are started anew without them.
   async down({ isKept = false } = {}) {
     for (const link of this.links) link.set('pass');
-    await this.dev('down').catch((error) => this.say(`./dev down: ${error.stderr ?? error.message}`));
-    await this.postgres?.unmount();
+    if (isKept && this.services) {
+      for (const service of this.services) await service.drain();
+      await this.#start();
+    } else await this.wipe();
     for (const link of this.links) link.close();
-    if (!isKept) await this.dev('down', '--wipe').catch((error) => this.say(`./dev down --wipe: ${error.stderr ?? error.message}`));
   }
 }
