@@ -14,7 +14,7 @@ import { Database } from './database.mjs';
 import { factsOf } from './facts.mjs';
 import { judge } from './invariants/all.mjs';
 
-const SETTLE_MS = 120_000;
+const SETTLE_MS = 180_000; // a cancellation that failed often is tried again after up to 96 s
 const SHOWN = 10; // violations of one invariant
 
 // Until nothing is on its way any more, or for as long as the shop may take; what is left then is a violation of its own.
