@@ -10,7 +10,7 @@ const HELP = `usage: ./dev chaos [--minutes M] [--seed S] [--only FAULT,...] [--
   --seed       the same seed gives the same schedule of faults; without it one is drawn and printed
   --only       these faults only: ${FAULTS.map(({ name }) => name).join(' ')}
   --instances  of each service (1)
-  --kind       the build: release, asan, tsan (release)
+  --kind       the build: release, asan, tsan, points (release); GWASUWON_BUILD=<folder> names one that is built
   --plan       prints the schedule and does nothing
   --keep       leaves the stack up afterwards, for a look; the next run takes it down
   --wipe       takes down and deletes what --keep left, and does nothing else
@@ -55,6 +55,6 @@ export function readOptions(args) {
   }
   values.only = values.only.split(',').filter(Boolean);
   for (const name of values.only) if (!FAULTS.some((fault) => fault.name === name)) fail(`no fault "${name}"`);
-  if (!['release', 'asan', 'tsan'].includes(values.kind)) fail(`no kind "${values.kind}"`);
+  if (!['release', 'asan', 'tsan', 'points'].includes(values.kind)) fail(`no kind "${values.kind}"`);
   return values;
 }
