@@ -47,7 +47,7 @@ struct followed_order {
 struct timeline_rows {
     struct ch_uuid *order_id;
     int32_t *seq;
-    struct ch_str *status, *actor, *reason, *trace_id;
+    struct ch_str *status, *trace_id;
     int64_t *at_us;
     size_t count, max;
 };
@@ -57,12 +57,10 @@ static bool timeline_rows_alloc(struct ch_arena *arena, struct timeline_rows *ro
     rows->order_id = ch_arena_array(arena, max, sizeof(*rows->order_id));
     rows->seq = ch_arena_array(arena, max, sizeof(*rows->seq));
     rows->status = ch_arena_array(arena, max, sizeof(*rows->status));
-    rows->actor = ch_arena_array(arena, max, sizeof(*rows->actor));
-    rows->reason = ch_arena_array(arena, max, sizeof(*rows->reason));
     rows->trace_id = ch_arena_array(arena, max, sizeof(*rows->trace_id));
     rows->at_us = ch_arena_array(arena, max, sizeof(*rows->at_us));
     rows->max = max;
-    return rows->order_id && rows->seq && rows->status && rows->actor && rows->reason && rows->trace_id && rows->at_us;
+    return rows->order_id && rows->seq && rows->status && rows->trace_id && rows->at_us;
 }
 
 static enum ch_err read_changes(struct ch_ctx *ctx, const struct ch_event *events, size_t count,
@@ -137,25 +135,35 @@ static void follow(struct followed_order *orders, size_t order_count, const stru
         timeline->seq[at] = (int32_t)++order->timeline_seq;
         timeline->status[at] = ch_str_of(order_status_names[next]);
         timeline->at_us[at] = change->at_us;
-        timeline->actor[at] = ch_str_of(order_actor_name(BY_DELIVERY));
-        timeline->reason[at] = CH_STR("");
         timeline->trace_id[at] = change->trace_id;
     }
 }
 
-static enum ch_err write_orders(struct ch_ctx *ctx, struct ch_tx *tx, const struct followed_order *orders, size_t count)
+static void add_timeline(struct ch_pg_args *args, const struct timeline_rows *rows)
+{
+    ch_pg_uuid_array(args, rows->order_id, rows->count);
+    ch_pg_int4_array(args, rows->seq, rows->count);
+    ch_pg_text_array(args, rows->status, rows->count);
+    ch_pg_time_array(args, rows->at_us, rows->count);
+    ch_pg_text_array(args, rows->trace_id, rows->count);
+    ch_pg_text(args, ch_str_of(order_actor_name(BY_DELIVERY)));
+}
+
+static enum ch_err write_orders(struct ch_ctx *ctx, struct ch_tx *tx, const struct followed_order *orders, size_t count,
+                                const struct timeline_rows *timeline)
 {
     struct ch_uuid *ids = ch_arena_array(ctx->arena, count, sizeof(*ids));
     struct ch_str *texts = ch_arena_array(ctx->arena, count * 4, sizeof(*texts));
-    int32_t *sequences = ch_arena_array(ctx->arena, count, sizeof(*sequences));
+    int32_t *numbers = ch_arena_array(ctx->arena, count * 2, sizeof(*numbers));
     int64_t *times = ch_arena_array(ctx->arena, count, sizeof(*times));
     struct ch_pg_args args;
     size_t n = 0;
 
-    if (!ids || !texts || !sequences || !times)
+    if (!ids || !texts || !numbers || !times)
         return CH_ERR_NO_MEMORY;
     struct ch_str *status = texts, *delivery = texts + count, *carrier = texts + 2 * count,
                   *invoice = texts + 3 * count;
+    int32_t *sequence = numbers, *timeline_seq = numbers + count;
     for (size_t i = 0; i < count; i++) {
         if (!orders[i].last)
             continue;
@@ -164,7 +172,8 @@ static enum ch_err write_orders(struct ch_ctx *ctx, struct ch_tx *tx, const stru
         delivery[n] = ch_str_of(delivery_names[orders[i].last->status]);
         carrier[n] = orders[i].last->carrier;
         invoice[n] = orders[i].last->invoice_no;
-        sequences[n] = (int32_t)orders[i].sequence;
+        sequence[n] = (int32_t)orders[i].sequence;
+        timeline_seq[n] = (int32_t)orders[i].timeline_seq;
         times[n] = orders[i].last->at_us;
         n++;
     }
@@ -176,26 +185,11 @@ static enum ch_err write_orders(struct ch_ctx *ctx, struct ch_tx *tx, const stru
     ch_pg_text_array(&args, delivery, n);
     ch_pg_text_array(&args, carrier, n);
     ch_pg_text_array(&args, invoice, n);
-    ch_pg_int4_array(&args, sequences, n);
+    ch_pg_int4_array(&args, sequence, n);
+    ch_pg_int4_array(&args, timeline_seq, n);
     ch_pg_time_array(&args, times, n);
-    return ch_tx_run_wait(tx, Q_ORDER_DELIVERY_UPDATE_BATCH, &args, NULL);
-}
-
-static enum ch_err write_timeline(struct ch_ctx *ctx, struct ch_tx *tx, const struct timeline_rows *rows)
-{
-    struct ch_pg_args args;
-
-    if (rows->count == 0)
-        return CH_OK;
-    ch_pg_args_init(&args, ctx);
-    ch_pg_uuid_array(&args, rows->order_id, rows->count);
-    ch_pg_int4_array(&args, rows->seq, rows->count);
-    ch_pg_text_array(&args, rows->status, rows->count);
-    ch_pg_time_array(&args, rows->at_us, rows->count);
-    ch_pg_text_array(&args, rows->actor, rows->count);
-    ch_pg_text_array(&args, rows->reason, rows->count);
-    ch_pg_text_array(&args, rows->trace_id, rows->count);
-    return ch_tx_run_wait(tx, Q_TIMELINE_INSERT_BATCH, &args, NULL);
+    add_timeline(&args, timeline);
+    return ch_tx_run_wait(tx, Q_ORDER_FOLLOW_BATCH, &args, NULL);
 }
 
 static enum ch_err on_delivery_status_changed(struct ch_ctx *ctx, struct ch_tx *tx, const struct ch_event *events,
@@ -217,10 +211,7 @@ static enum ch_err on_delivery_status_changed(struct ch_ctx *ctx, struct ch_tx *
         return err;
     for (size_t i = 0; i < count; i++)
         follow(orders, order_count, &changes[i], &timeline);
-    err = write_orders(ctx, tx, orders, order_count);
-    if (err)
-        return err;
-    return write_timeline(ctx, tx, &timeline);
+    return write_orders(ctx, tx, orders, order_count, &timeline);
 }
 
 const struct ch_consumer consumers[] = {

@@ -21,6 +21,7 @@ CREATE TABLE orders.orders (
     delivery_carrier     text,
     delivery_invoice_no  text,
     delivery_sequence    integer NOT NULL DEFAULT 0,
+    timeline_seq         integer NOT NULL DEFAULT 1, -- of the newest row in the timeline; counted here, where the lock of the order keeps it
     delivery_as_of       timestamptz,
     created_at           timestamptz NOT NULL,
     updated_at           timestamptz NOT NULL,

@@ -103,22 +103,24 @@ ON CONFLICT DO NOTHING;
 SELECT order_id, status FROM orders.orders WHERE order_id = ANY ($1::uuid[]);
 
 -- name: order_lock_batch :write
--- Orders whose delivery changed, locked in one order so that two consumers cannot block each other for ever.
-SELECT order_id, status, delivery_sequence, (SELECT max(seq) FROM orders.timeline t WHERE t.order_id = o.order_id)
-FROM orders.orders o
+-- Orders whose delivery changed, locked in one order so that two consumers cannot block each other for ever. All that is read stands in the
+-- locked row itself: whoever waited for the lock sees what the other wrote, which a subquery on the timeline would not.
+SELECT order_id, status, delivery_sequence, timeline_seq
+FROM orders.orders
 WHERE order_id = ANY ($1::uuid[]) AND status <> 'ABORTED'
 ORDER BY order_id
-FOR UPDATE;
+FOR NO KEY UPDATE;
 
--- name: order_delivery_update_batch :write
--- What the delivery said last, and the status that follows from it.
-UPDATE orders.orders o
-SET status = t.status, delivery_status = t.delivery_status, delivery_carrier = t.carrier, delivery_invoice_no = t.invoice_no,
-    delivery_sequence = t.sequence, delivery_as_of = t.at, updated_at = now()
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int4[], $7::timestamptz[])
-    AS t (order_id, status, delivery_status, carrier, invoice_no, sequence, at)
-WHERE o.order_id = t.order_id;
-
--- name: timeline_insert_batch :write
+-- name: order_follow_batch :write
+-- What the delivery said last, the status that follows from it, and what is added to the timeline; of orders that order_lock_batch holds.
+WITH followed AS (
+    UPDATE orders.orders o
+    SET status = t.status, delivery_status = t.delivery_status, delivery_carrier = t.carrier, delivery_invoice_no = t.invoice_no,
+        delivery_sequence = t.sequence, timeline_seq = t.timeline_seq, delivery_as_of = t.at, updated_at = now()
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int4[], $7::int4[], $8::timestamptz[])
+        AS t (order_id, status, delivery_status, carrier, invoice_no, sequence, timeline_seq, at)
+    WHERE o.order_id = t.order_id
+)
 INSERT INTO orders.timeline (order_id, seq, status, at, actor, reason, trace_id)
-SELECT * FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::text[]);
+SELECT order_id, seq, status, at, $14::text, '', trace_id
+FROM unnest($9::uuid[], $10::int4[], $11::text[], $12::timestamptz[], $13::text[]) AS t (order_id, seq, status, at, trace_id);
