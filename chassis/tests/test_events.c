@@ -12,6 +12,7 @@
 #include <libpq-fe.h>
 
 #include "../src/app/events_internal.h"
+#include "../src/app/health.h"
 #include "../src/app/loop_state.h"
 #include "../src/io/amqp_internal.h"
 
@@ -42,6 +43,14 @@ static const struct ch_field data_fields[] = {
     {0},
 };
 
+static atomic_bool is_thing_away; // what some events need
+
+// What an event's "fail" makes of it.
+static const struct {
+    const char *fail;
+    enum ch_err err;
+} failures[] = {{"internal", CH_ERR_INTERNAL}, {"late", CH_ERR_DEADLINE}};
+
 static enum ch_err fail_as_told(struct ch_ctx *ctx, const struct ch_event *event)
 {
     struct data data = {{0}};
@@ -49,7 +58,12 @@ static enum ch_err fail_as_told(struct ch_ctx *ctx, const struct ch_event *event
 
     if (err)
         return err;
-    return ch_str_is(data.fail, "internal") ? CH_ERR_INTERNAL : CH_OK;
+    if (ch_str_is(data.fail, "away"))
+        return atomic_load(&is_thing_away) ? CH_ERR_UNAVAILABLE : CH_OK;
+    for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++)
+        if (ch_str_is(data.fail, failures[i].fail))
+            return failures[i].err;
+    return CH_OK;
 }
 
 static enum ch_err on_made(struct ch_ctx *ctx, struct ch_tx *tx, const struct ch_event *events, size_t count)
@@ -61,7 +75,10 @@ static enum ch_err on_made(struct ch_ctx *ctx, struct ch_tx *tx, const struct ch
         const enum ch_err err = fail_as_told(ctx, &events[i]);
         if (err)
             return err;
-        subjects[i] = events[i].subject;
+        // One called "traced" leaves the trace that it came with.
+        subjects[i] = ch_str_is(events[i].subject, "traced")
+                          ? ch_str_of(ch_arena_printf(ctx->arena, "trace:%.*s", CH_STR_ARG(events[i].traceparent)))
+                          : events[i].subject;
     }
     ch_pg_args_init(&args, ctx);
     ch_pg_text_array(&args, subjects, count);
@@ -71,7 +88,9 @@ static enum ch_err on_made(struct ch_ctx *ctx, struct ch_tx *tx, const struct ch
 }
 
 static const struct ch_consumer consumers[] = {{QUEUE, MADE, on_made}, {0}};
-static const struct ch_service service = {.name = "test", .queries = own_queries, .consumers = consumers};
+static const char *const may_be_unheard[] = {"test.unheard.v1", NULL};
+static const struct ch_service service = {
+    .name = "test", .queries = own_queries, .consumers = consumers, .may_be_unheard = may_be_unheard};
 
 /* ---- the loop
  * ---------------------------------------------------------------------------------------------------------------- */
@@ -328,7 +347,8 @@ static void start_events(void)
                                               .rabbitmq_uri = broker.uri,
                                               .loops = loops,
                                               .loop_count = 1,
-                                              .statement_timeout_ns = SECONDS(2)};
+                                              .statement_timeout_ns = SECONDS(2),
+                                              .starved_max_ns = SECONDS(1)};
 
     assert_int_equal(ch_events_start(&service, &options), CH_OK);
 }
@@ -364,9 +384,92 @@ static void test_outbox__is_looked_at_without_a_wake(void **state)
     clear_tables();
     (void)ask("INSERT INTO outbox (event_id, type, subject, data) VALUES (gen_random_uuid(), '" MADE "', 's', '{}'),"
               " (gen_random_uuid(), 'test.unheard.v1', 's', '{}')");
-    await_value(UNSENT, 0, SECONDS(5)); // the second, too: nobody listens to it
+    await_value(UNSENT, 0, SECONDS(5)); // the second, too: nobody has to listen to it
     await_value(EFFECTS, 1, SECONDS(5));
     await_metric("outbox_returned_total ", 1);
+}
+
+#define LOST "test.lost.v1"
+
+static void bind_queue(const char *queue, const char *routing_key)
+{
+    struct ch_amqp *amqp = open_amqp();
+
+    (void)amqp_queue_declare(amqp->conn, CH_AMQP_CHANNEL, amqp_cstring_bytes(queue), 0, 1, 0, 0, amqp_empty_table);
+    assert_int_equal(amqp_get_rpc_reply(amqp->conn).reply_type, AMQP_RESPONSE_NORMAL);
+    (void)amqp_queue_bind(amqp->conn, CH_AMQP_CHANNEL, amqp_cstring_bytes(queue), amqp_cstring_bytes(CH_AMQP_EXCHANGE),
+                          amqp_cstring_bytes(routing_key), amqp_empty_table);
+    assert_int_equal(amqp_get_rpc_reply(amqp->conn).reply_type, AMQP_RESPONSE_NORMAL);
+    ch_amqp_close(amqp);
+}
+
+// More of them than a round takes: what is younger flows past them.
+static void test_outbox__keeps_what_nobody_takes(void **state)
+{
+    (void)state;
+    clear_tables();
+    (void)ask("INSERT INTO outbox (event_id, type, subject, data) SELECT gen_random_uuid(), '" LOST
+              "', 's', '{}' FROM generate_series(1, 300)");
+    await_metric("outbox_unroutable ", 1);
+    write_events(3, "{}");
+    await_value(EFFECTS, 3, SECONDS(10));
+    await_value(UNSENT, 300, SECONDS(5));
+    await_metric("outbox_returned_total ", 600); // it was tried again
+    assert_int_equal(ask(UNSENT), 300);
+
+    bind_queue("test.lost", LOST);
+    await_value(UNSENT, 0, SECONDS(20));
+    assert_int_equal(messages_in("test.lost"), 300);
+    const int64_t deadline_ns = in(SECONDS(5));
+    while (metric("outbox_unroutable ") != 0)
+        assert_true(ch_now_ns() < deadline_ns);
+}
+
+// A traceparent is passed on as it came: one that is none would spoil what is made of it.
+static void test_events__bad_traceparents_are_dropped(void **state)
+{
+#define GOOD "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    static const struct {
+        const char *name, *header, *body;
+        int kept;
+    } cases[] = {
+        {"in the header", GOOD, NULL, 1},
+        {"in the body", NULL, GOOD, 1},
+        {"bad body, good header", GOOD, "00-x", 1},
+        {"none", NULL, NULL, 0},
+        {"text", "x'; DROP TABLE effects", NULL, 0},
+        {"text of its length", "zz-zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz-zzzzzzzzzzzzzzzz-zz", NULL, 0},
+        {"upper case", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00F067AA0BA902B7-01", NULL, 0},
+        {"zero trace", "00-00000000000000000000000000000000-00f067aa0ba902b7-01", NULL, 0},
+        {"body that is none", NULL, "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01", 0},
+        {"longer", GOOD "-00", NULL, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ch_amqp *amqp = open_amqp();
+        char text[600], id[CH_UUID_TEXT];
+        ch_uuid_format(ch_uuid_new(), id);
+        const int len = snprintf(text, sizeof(text),
+                                 "{\"specversion\":\"1.0\",\"id\":\"%s\",\"source\":\"/x\",\"type\":\"" MADE
+                                 "\",\"subject\":\"traced\",\"time\":\"2026-11-23T05:40:00.123Z\",\"data\":{}",
+                                 id);
+        (void)snprintf(text + len, sizeof(text) - (size_t)len, cases[i].body ? ",\"traceparent\":\"%s\"}" : "}%s",
+                       cases[i].body ? cases[i].body : "");
+        struct ch_amqp_message message = {.routing_key = MADE,
+                                          .message_id = "m",
+                                          .content_type = CH_EVENT_CONTENT,
+                                          .traceparent = cases[i].header,
+                                          .body = ch_str_of(text)};
+        clear_tables();
+        assert_int_equal(ch_amqp_publish(amqp, &message, 1, in(SECONDS(5))), CH_OK);
+        ch_amqp_close(amqp);
+        await_value(EFFECTS, 1, SECONDS(5));
+        const int64_t kept = ask("SELECT count(*) FROM effects WHERE subject = 'trace:" GOOD "'");
+        const int64_t dropped = ask("SELECT count(*) FROM effects WHERE subject = 'trace:'");
+        if (kept != cases[i].kept || dropped != !cases[i].kept)
+            fail_msg("%s: kept %lld, dropped %lld", cases[i].name, (long long)kept, (long long)dropped);
+    }
 }
 
 static void test_inbox__applies_a_repeated_event_once(void **state)
@@ -418,19 +521,65 @@ static void test_inbox__poisoned_ends_alone(void **state)
     await_metric("messaging_events_total{queue=\"" QUEUE "\",outcome=\"dead\"} ", 5);
 }
 
-static void test_inbox__failing_is_given_up_at_the_limit(void **state)
+#define RETRIED "messaging_events_total{queue=\"" QUEUE "\",outcome=\"retried\"} "
+
+static void test_inbox__failing_is_given_up_in_the_end(void **state)
 {
-    char a[512], b[512];
+    char a[512], b[512], c[512];
     const char *bodies[] = {
         envelope(a, sizeof(a), "018f0000-0000-7000-8000-000000000011", "bad", "{\"fail\":\"internal\"}"),
         envelope(b, sizeof(b), "018f0000-0000-7000-8000-000000000012", "good", "{}")};
+    const char *later[] = {envelope(c, sizeof(c), "018f0000-0000-7000-8000-000000000013", "later", "{}")};
 
     (void)state;
     clear_tables();
+    const double before = metric(RETRIED) > 0 ? metric(RETRIED) : 0;
     publish(bodies, 2);
+    await_metric(RETRIED, before + 2);
+    publish(later, 1);
+    await_value(EFFECTS, 2, SECONDS(1)); // nobody waits for the bad one
+    assert_int_equal(messages_in(CH_AMQP_DEAD_QUEUE), 0);
     expect_dead(bodies, 1, SECONDS(20));
-    await_value(EFFECTS, 1, SECONDS(5));
-    await_metric("messaging_events_total{queue=\"" QUEUE "\",outcome=\"retried\"} ", CH_AMQP_DELIVERY_LIMIT);
+    assert_int_equal(ask(EFFECTS), 2);
+    assert_true(metric(RETRIED) == before + 5);
+}
+
+// An event whose need is not met is tried as often as it takes, and no other waits for it: not even when there are more
+// of them than a batch may wait for.
+static void test_inbox__one_that_has_to_wait_waits_alone(void **state)
+{
+    static char texts[24][512];
+    const char *bodies[24];
+
+    (void)state;
+    clear_tables();
+    atomic_store(&is_thing_away, true);
+    for (int i = 0; i < 24; i++) {
+        char id[CH_UUID_TEXT];
+        ch_uuid_format(ch_uuid_new(), id);
+        bodies[i] = envelope(texts[i], sizeof(texts[i]), id, i < 12 ? "waiting" : "free",
+                             i < 12 ? "{\"fail\":\"away\"}" : "{}");
+    }
+    const double before = metric(RETRIED);
+    publish(bodies, 24);
+    await_value(EFFECTS, 12, SECONDS(10));
+    await_metric("messaging_parked{queue=\"" QUEUE "\"} ", 11);
+    const int64_t deadline_ns = in(SECONDS(30));
+    while (metric(RETRIED) < before + 12 * 6) // more often than what counts may
+        assert_true(ch_now_ns() < deadline_ns);
+    assert_int_equal(messages_in(CH_AMQP_DEAD_QUEUE), 0);
+    atomic_store(&is_thing_away, false);
+    await_value(EFFECTS, 24, SECONDS(15));
+    assert_int_equal(messages_in(CH_AMQP_DEAD_QUEUE), 0);
+}
+
+static void make_events(char texts[][512], const char **ret_bodies, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char id[CH_UUID_TEXT];
+        ch_uuid_format(ch_uuid_new(), id);
+        ret_bodies[i] = envelope(texts[i], 512, id, "s", "{}");
+    }
 }
 
 static void test_database__away_burns_no_delivery(void **state)
@@ -440,11 +589,7 @@ static void test_database__away_burns_no_delivery(void **state)
 
     (void)state;
     clear_tables();
-    for (int i = 0; i < 5; i++) {
-        char id[CH_UUID_TEXT];
-        ch_uuid_format(ch_uuid_new(), id);
-        bodies[i] = envelope(texts[i], sizeof(texts[i]), id, "s", "{}");
-    }
+    make_events(texts, bodies, 5);
     pg_server_halt(&database, SIGQUIT);
     const double waited =
         metric("messaging_process_duration_seconds_count{queue=\"" QUEUE "\",outcome=\"service_unavailable\"} ");
@@ -454,6 +599,53 @@ static void test_database__away_burns_no_delivery(void **state)
            waited + 3)
         assert_true(ch_now_ns() < deadline_ns); // it was tried, more than once
     assert_int_equal(pg_server_launch(&database), 0);
+    await_value(EFFECTS, 5, SECONDS(15));
+    assert_int_equal(messages_in(CH_AMQP_DEAD_QUEUE), 0);
+}
+
+// A database that hangs is no event's fault either.
+static void test_database__hanging_burns_no_delivery(void **state)
+{
+    char texts[5][512];
+    const char *bodies[5];
+
+    (void)state;
+    clear_tables();
+    make_events(texts, bodies, 5);
+    const double retried = metric(RETRIED);
+    PGconn *holder = PQconnectdb(postgres_uri); // nobody else gets at the table
+    PQclear(PQexec(holder, "BEGIN"));
+    PQclear(PQexec(holder, "LOCK TABLE inbox"));
+    const double late =
+        metric("messaging_process_duration_seconds_count{queue=\"" QUEUE "\",outcome=\"service_unavailable\"} ");
+    publish(bodies, 5);
+    const int64_t deadline_ns = in(SECONDS(40));
+    while (metric("messaging_process_duration_seconds_count{queue=\"" QUEUE "\",outcome=\"service_unavailable\"} ") <
+           late + 7) // more often than what counts may
+        assert_true(ch_now_ns() < deadline_ns);
+    PQfinish(holder);
+    await_value(EFFECTS, 5, SECONDS(15));
+    assert_int_equal(messages_in(CH_AMQP_DEAD_QUEUE), 0);
+    assert_true(metric(RETRIED) == retried);
+}
+
+// In a long absence the events are given back, so that the broker does not take them away again and again, and counts.
+static void test_database__long_away_gives_events_back(void **state)
+{
+    char texts[5][512];
+    const char *bodies[5];
+
+    (void)state;
+    clear_tables();
+    make_events(texts, bodies, 5);
+    pg_server_halt(&database, SIGQUIT);
+    ch_health_set("postgres", false);
+    publish(bodies, 5);
+    const int64_t deadline_ns = in(SECONDS(15));
+    while (messages_in(QUEUE) != 5) // ready: held by nobody
+        assert_true(ch_now_ns() < deadline_ns);
+    assert_int_equal(pg_server_launch(&database), 0);
+    ch_health_set("postgres", true);
     await_value(EFFECTS, 5, SECONDS(15));
     assert_int_equal(messages_in(CH_AMQP_DEAD_QUEUE), 0);
 }
@@ -506,6 +698,8 @@ static int setup(void **state)
     (void)ask("CREATE TABLE inbox (consumer text NOT NULL, event_id uuid NOT NULL, received_at timestamptz NOT NULL "
               "DEFAULT now(),"
               " PRIMARY KEY (consumer, event_id))");
+    ch_health_register("postgres", true);
+    ch_health_set("postgres", true);
     start_loop();
     start_events();
     // What is published before its queue exists is heard by nobody.
@@ -530,10 +724,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_events__travel_from_outbox_to_effect),
         cmocka_unit_test(test_outbox__is_looked_at_without_a_wake),
+        cmocka_unit_test(test_outbox__keeps_what_nobody_takes),
+        cmocka_unit_test(test_events__bad_traceparents_are_dropped),
         cmocka_unit_test(test_inbox__applies_a_repeated_event_once),
         cmocka_unit_test(test_inbox__poisoned_ends_alone),
-        cmocka_unit_test(test_inbox__failing_is_given_up_at_the_limit),
+        cmocka_unit_test(test_inbox__failing_is_given_up_in_the_end),
+        cmocka_unit_test(test_inbox__one_that_has_to_wait_waits_alone),
         cmocka_unit_test(test_database__away_burns_no_delivery),
+        cmocka_unit_test(test_database__hanging_burns_no_delivery),
+        cmocka_unit_test(test_database__long_away_gives_events_back),
         cmocka_unit_test(test_broker__away_loses_nothing),
         cmocka_unit_test(test_stop__publishes_what_is_left),
     };

@@ -4,6 +4,9 @@
 #include "queries.h"
 #include "tables.h"
 
+// Told to whoever wants to know; no service of the shop needs it.
+static const char *const may_be_unheard[] = {"stock.low.v1", "product.changed.v1", NULL};
+
 int main(int argc, char **argv)
 {
     static const struct ch_service service = {
@@ -14,6 +17,7 @@ int main(int argc, char **argv)
         .routes = routes,
         .rpcs = rpcs,
         .consumers = consumers,
+        .may_be_unheard = may_be_unheard,
         .jobs = jobs,
         .queries = queries,
         .peers = peers,

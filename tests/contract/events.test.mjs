@@ -98,7 +98,13 @@ test('each consumer has a quorum queue, bound by its type, with a delivery limit
       const queue = `${name}.${type.replace(/\.v\d+$/, '').replaceAll('.', '-')}`;
       const found = await management(`queues/%2F/${queue}`);
       assert.deepEqual([found.type, found.durable], ['quorum', true], queue);
-      assert.deepEqual([found.arguments['x-delivery-limit'], found.arguments['x-dead-letter-exchange']], [5, 'gwasuwon.dlx']);
+      assert.deepEqual(found.arguments, {
+        'x-queue-type': 'quorum',
+        'x-delivery-limit': 20,
+        'x-dead-letter-exchange': 'gwasuwon.dlx',
+        'x-dead-letter-strategy': 'at-least-once',
+        'x-overflow': 'reject-publish',
+      });
       const bindings = await management(`queues/%2F/${queue}/bindings`);
       assert.deepEqual(bindings.filter((one) => one.source === 'gwasuwon.events').map((one) => one.routing_key), [type]);
     }

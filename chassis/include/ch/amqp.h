@@ -64,10 +64,13 @@ struct ch_amqp_delivery {
     int64_t delivery_count; /**< x-delivery-count: how often it went back to the queue; 0 when absent */
     void *envelope;
 };
-#define CH_AMQP_QUEUES_MAX     32
-#define CH_AMQP_DELIVERY_LIMIT 5
-/** Declares the quorum queue with x-delivery-limit and dead-letter exchange, binds the routing key, consumes with
- * `prefetch`. `queue` lives as long as the connection; at most CH_AMQP_QUEUES_MAX. */
+#define CH_AMQP_QUEUES_MAX 32
+/** The broker counts what comes back when a process or a connection ends, whoever is at fault: this is for events that
+ * kill their consumer, and far above what crashes and restarts come to. Who consumes counts its own failures. */
+#define CH_AMQP_DELIVERY_LIMIT 20
+/** Declares the quorum queue with x-delivery-limit and dead-letter exchange (at least once: a dead letter leaves its
+ * queue when gwasuwon.dead has it), binds the routing key, consumes with `prefetch`. `queue` lives as long as the
+ * connection; at most CH_AMQP_QUEUES_MAX. */
 CH_MUST_CHECK enum ch_err ch_amqp_subscribe(struct ch_amqp *amqp, const char *queue, const char *routing_key,
                                             int prefetch);
 /** No new deliveries come; those that have come can still be acknowledged, the others go back to the queue at the
@@ -80,7 +83,8 @@ CH_MUST_CHECK enum ch_err ch_amqp_next(struct ch_amqp *amqp, int wake_fd, int64_
                                        struct ch_amqp_delivery *ret_delivery);
 void ch_amqp_delivery_release(struct ch_amqp_delivery *delivery);
 CH_MUST_CHECK enum ch_err ch_amqp_ack(struct ch_amqp *amqp, uint64_t tag, bool is_multiple);
-/** Back to the queue (counts towards x-delivery-limit), or, with is_dead, to the dead-letter exchange at once. */
+/** Back to the queue (the broker counts it towards x-delivery-limit), or, with is_dead, to the dead-letter exchange at
+ * once. */
 CH_MUST_CHECK enum ch_err ch_amqp_nack(struct ch_amqp *amqp, uint64_t tag, bool is_dead);
 
 #endif

@@ -187,6 +187,9 @@ struct ch_service {
     const struct ch_route *routes;           /**< end with a zeroed row; as all below */
     const struct ch_rpc *rpcs;
     const struct ch_consumer *consumers;
+    /** Types of event that nobody needs to hear; ends with NULL. An event of any other type stays in the outbox until
+     * some queue takes it. */
+    const char *const *may_be_unheard;
     const struct ch_job *jobs;
     const struct ch_query *queries; /**< generated; index = enum */
     const struct ch_peer_row *peers;

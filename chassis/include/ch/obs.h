@@ -106,6 +106,9 @@ struct ch_trace {
 /** Continues `traceparent` (W3C) or, when it is empty or malformed, starts a new trace with the configured ratio.
  * span_id becomes the parent's or zero. */
 void ch_trace_start(struct ch_trace *ret_trace, struct ch_str traceparent);
+/** `traceparent` itself when it is one of version 00 as W3C wants it, else an empty string: for what is stored and sent
+ * on as it came. */
+struct ch_str ch_traceparent_check(struct ch_str traceparent);
 void ch_trace_format(const struct ch_trace *trace, char ret_text[CH_TRACEPARENT_TEXT]);
 void ch_trace_id_text(const struct ch_trace *trace, char ret_text[33]);
 

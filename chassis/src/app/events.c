@@ -12,6 +12,8 @@
 
 #define BACKOFF_MIN_NS INT64_C(100000000)
 #define BACKOFF_MAX_NS INT64_C(2000000000)
+#define PAUSE_MIN_NS   INT64_C(200000000)
+#define PAUSE_MAX_NS   INT64_C(10000000000)
 #define JOIN_MIN_NS    INT64_C(200000000) // for a thread that ends right at the deadline
 
 static struct {
@@ -106,14 +108,29 @@ bool ch_signal_wait(int fd, int64_t deadline_ns)
     }
 }
 
-int64_t ch_backoff_take(struct ch_backoff *backoff)
+// At least half of it, the rest by chance.
+static int64_t jittered(int64_t full_ns)
 {
     uint32_t dice;
 
+    ch_random(&dice, sizeof(dice));
+    return full_ns / 2 + (int64_t)((uint64_t)(full_ns / 2) * dice >> 32);
+}
+
+int64_t ch_backoff_take(struct ch_backoff *backoff)
+{
     if (backoff->next_ns < BACKOFF_MIN_NS)
         backoff->next_ns = BACKOFF_MIN_NS;
-    const int64_t half_ns = backoff->next_ns / 2;
-    backoff->next_ns = backoff->next_ns * 2 > BACKOFF_MAX_NS ? BACKOFF_MAX_NS : backoff->next_ns * 2;
-    ch_random(&dice, sizeof(dice));
-    return half_ns + (int64_t)dice % half_ns;
+    const int64_t full_ns = backoff->next_ns;
+    backoff->next_ns = full_ns * 2 > BACKOFF_MAX_NS ? BACKOFF_MAX_NS : full_ns * 2;
+    return jittered(full_ns);
+}
+
+int64_t ch_backoff_of(int pauses)
+{
+    int64_t full_ns = PAUSE_MIN_NS;
+
+    for (int i = 0; i < pauses && full_ns < PAUSE_MAX_NS; i++)
+        full_ns *= 2;
+    return jittered(full_ns < PAUSE_MAX_NS ? full_ns : PAUSE_MAX_NS);
 }

@@ -15,6 +15,7 @@ struct ch_events_options {
     struct ch_loop *const *loops; /**< all are running; they live until ch_events_stop returned */
     int loop_count;
     int64_t statement_timeout_ns;
+    int64_t starved_max_ns; /**< how long events are held while the database is away; 0: five minutes */
 };
 
 /** Statements of outbox and inbox that the loops' pools must prepare besides the service's own; ends with a NULL name.

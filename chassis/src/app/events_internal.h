@@ -4,6 +4,7 @@
  *
  *   outbox.c          ch_outbox_add, ch_outbox_wake
  *   events_relay.c    the relay's thread: outbox -> broker
+ *   events_unheard.c  types of event that no queue takes, for the relay
  *   events_consume.c  the consumers' thread: broker -> lanes
  *   events_lanes.c    lanes, one a queue: waiting events -> batches -> acknowledgements
  *   inbox.c           on loop 0: a lane's batch in one transaction with its inbox rows
@@ -34,6 +35,8 @@ struct ch_backoff {
     int64_t next_ns; /* 0: starts anew */
 };
 int64_t ch_backoff_take(struct ch_backoff *backoff); /* how long to wait now */
+/* Of one event that has had `pauses` before this one: 200 ms to 10 s, half of it by chance. */
+int64_t ch_backoff_of(int pauses);
 
 /* ---- envelope --------------------------------------------------------------------------------------------------- */
 
@@ -53,10 +56,11 @@ CH_MUST_CHECK enum ch_err ch_envelope_read(struct ch_str body, const char *type,
 #define CH_BATCH_MAX 64
 
 enum ch_verdict {
-    CH_VERDICT_NONE,    /* not decided: is tried again, as it is */
-    CH_VERDICT_ACK,     /* applied, or a duplicate */
-    CH_VERDICT_DEAD,    /* no second try would mend it */
-    CH_VERDICT_REQUEUE, /* back to the queue; the broker counts how often */
+    CH_VERDICT_NONE,   /* not decided: the world was at fault; is tried again in its place, all wait for it */
+    CH_VERDICT_ACK,    /* applied, or a duplicate */
+    CH_VERDICT_DEAD,   /* no second try would mend it */
+    CH_VERDICT_LATER,  /* what this one event needs is not there yet: is tried again by itself, as often as it takes */
+    CH_VERDICT_FAILED, /* the handler failed on it: is tried again by itself, a few times */
 };
 
 struct ch_inbox_item {
@@ -64,6 +68,8 @@ struct ch_inbox_item {
     struct ch_event event;
     json_t *root;
     enum ch_verdict verdict;
+    int failures; /* CH_VERDICT_FAILED so far */
+    int pauses;   /* tries that ended in a pause of its own so far */
 };
 
 enum ch_event_outcome { CH_EVENT_APPLIED, CH_EVENT_DUPLICATE, CH_EVENT_DEAD, CH_EVENT_RETRIED, CH_EVENT_OUTCOMES };

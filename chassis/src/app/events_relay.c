@@ -3,14 +3,13 @@
 // broker's confirm, in the transaction that held it, so that a crash at any point sends an event twice rather than
 // never; inboxes drop the second.
 //
-// An event that no queue is bound for is returned by the broker and then confirmed: nobody listens, which is no failure
-// (nobody has to listen to stock.low). It counts as sent, and in outbox_returned_total. A queue must therefore exist
-// before its first event is published.
+// An event that no queue is bound for is returned by the broker and then confirmed. Unless nobody has to hear its type
+// (may_be_unheard of the service), it stays unsent and its type rests for a while (events_unheard.c).
 //
 // Rows that were sent stay. Several processes may relay one outbox: each takes rows that no other holds.
 #include "ch/mutant.h"
 #include "ch/point.h"
-#include "events_internal.h"
+#include "events_unheard.h"
 
 #include "src/app/relay_queries.h" // generated
 
@@ -46,13 +45,15 @@ struct relay {
     int64_t measured_ns;
     int64_t unsent;
     int64_t letters_ns; // when the dead letters were last counted
-    struct ch_series *published, *returned, *age, *unsent_gauge, *dead_letters;
+    struct ch_unheard unheard;
+    struct ch_series *published, *age, *unsent_gauge, *dead_letters;
 };
 
 /** What one round took from the outbox and made of it. */
 struct round {
     size_t count; // rows
     size_t ready; // of them, as messages
+    size_t sent;  // of them; their ids stand first
     int64_t *ids;
     struct ch_amqp_message *messages;
 };
@@ -61,8 +62,6 @@ static struct relay *the_relay; // main thread: start and stop
 
 static const struct ch_metric published_metric = {
     "outbox_published_total", CH_COUNTER, "Events that the broker confirmed", {NULL}};
-static const struct ch_metric returned_metric = {
-    "outbox_returned_total", CH_COUNTER, "Confirmed events that no queue was bound for", {NULL}};
 static const struct ch_metric age_metric = {"outbox_age_seconds", CH_GAUGE, "Age of the oldest unsent event", {NULL}};
 static const struct ch_metric unsent_metric = {"outbox_unsent", CH_GAUGE, "Unsent events, counted up to 10000", {NULL}};
 static const struct ch_metric letters_metric = {"dead_letters", CH_GAUGE, "Messages in the dead-letter queue", {NULL}};
@@ -131,12 +130,12 @@ static enum ch_err connect_amqp(struct relay *relay)
 
 static struct ch_str traceparent_of(const struct ch_pg_rows *rows, size_t row, char text[CH_TRACEPARENT_TEXT])
 {
-    const struct ch_str stored = ch_pg_get_str(rows, row, 5);
+    const struct ch_str stored = ch_traceparent_check(ch_pg_get_str(rows, row, 5));
     struct ch_trace trace;
 
     if (stored.len)
         return stored;
-    ch_trace_start(&trace, (struct ch_str){0}); // written by hand: the contract wants one all the same
+    ch_trace_start(&trace, (struct ch_str){0}); // none, or a bad one: the contract wants one all the same
     ch_random(trace.span_id, sizeof(trace.span_id));
     ch_trace_format(&trace, text);
     return ch_str_of(text);
@@ -197,64 +196,72 @@ static enum ch_err build_round(struct relay *relay, const struct ch_pg_rows *row
     return CH_OK;
 }
 
-static enum ch_err mark_confirmed(struct relay *relay, struct round *round, size_t *ret_confirmed)
+// Moves the ids of what counts as sent to the front. `*ret_refused`: messages that the broker did not confirm.
+static void sort_sent(struct relay *relay, struct round *round, size_t *ret_refused)
+{
+    *ret_refused = 0;
+    for (size_t i = 0; i < round->ready; i++) {
+        const struct ch_amqp_message *message = &round->messages[i];
+        if (!message->is_confirmed) {
+            ++*ret_refused;
+            continue;
+        }
+        if (message->is_returned && ch_unheard_note_returned(&relay->unheard, message->routing_key))
+            continue;
+        if (!message->is_returned)
+            ch_unheard_note_taken(&relay->unheard, message->routing_key);
+        round->ids[round->sent++] = round->ids[i];
+    }
+}
+
+static enum ch_err mark_sent(struct relay *relay, const struct round *round)
 {
     struct ch_pg_args args;
-    size_t confirmed = 0, returned = 0;
 
-    for (size_t i = 0; i < round->ready; i++) {
-        if (!round->messages[i].is_confirmed)
-            continue;
-        round->ids[confirmed++] = round->ids[i];
-        returned += round->messages[i].is_returned;
-    }
-    *ret_confirmed = confirmed;
-    if (confirmed == 0)
-        return CH_OK;
+    if (round->sent == 0)
+        return ch_pgt_rollback(relay->pgt, statement_deadline(relay));
     ch_pg_args_init_arena(&args, relay->arena);
-    ch_pg_int8_array(&args, round->ids, confirmed);
+    ch_pg_int8_array(&args, round->ids, round->sent);
     enum ch_err err = ch_pgt_exec(relay->pgt, RELAY_Q_OUTBOX_MARK_SENT, &args, statement_deadline(relay), NULL);
     if (!err)
         err = CH_POINT(RELAY_MARKED);
+    if (!err)
+        err = ch_pgt_commit(relay->pgt, statement_deadline(relay));
     if (err)
         return err;
-    err = ch_pgt_commit(relay->pgt, statement_deadline(relay));
-    if (err)
-        return err;
-    ch_count(relay->published, (int64_t)confirmed);
-    ch_count(relay->returned, (int64_t)returned);
+    ch_count(relay->published, (int64_t)round->sent);
     return CH_POINT(RELAY_MARK_COMMITTED);
 }
 
 // A broker that refuses some (a queue at its limit) is asked again after a pause.
 static enum ch_err publish_round(struct relay *relay, struct round *round)
 {
-    size_t confirmed = 0;
+    size_t refused;
 
     if (CH_MUTANT(MARK_SENT_BEFORE_CONFIRM)) {
-        for (size_t i = 0; i < round->ready; i++)
-            round->messages[i].is_confirmed = true;
-        CH_IGNORE(mark_confirmed(relay, round, &confirmed)); // wrong on purpose
+        round->sent = round->ready;
+        CH_IGNORE(mark_sent(relay, round)); // wrong on purpose
+        round->sent = 0;
     }
     const enum ch_err publish_err =
         ch_amqp_publish(relay->amqp, round->messages, round->ready, within(relay, PUBLISH_NS));
 
     if (publish_err)
         close_amqp(relay);
+    sort_sent(relay, round, &refused);
     enum ch_err err = CH_POINT(RELAY_CONFIRMED);
     if (!err)
-        err = mark_confirmed(relay, round, &confirmed);
-    if (!err && confirmed == 0)
-        err = ch_pgt_rollback(relay->pgt, statement_deadline(relay));
+        err = mark_sent(relay, round);
     if (err)
         return err;
     if (publish_err)
         return publish_err;
-    return confirmed < round->ready ? CH_ERR_OVERLOADED : CH_OK;
+    return refused > 0 ? CH_ERR_OVERLOADED : CH_OK;
 }
 
 static enum ch_err take_rows(struct relay *relay, struct ch_pg_rows **ret_rows)
 {
+    struct ch_str resting[CH_UNHEARD_MAX];
     struct ch_pg_args args;
     enum ch_err err = ch_pgt_begin(relay->pgt, statement_deadline(relay));
 
@@ -262,6 +269,7 @@ static enum ch_err take_rows(struct relay *relay, struct ch_pg_rows **ret_rows)
         return err;
     ch_pg_args_init_arena(&args, relay->arena);
     ch_pg_int4(&args, TAKE_MAX);
+    ch_pg_text_array(&args, resting, ch_unheard_resting(&relay->unheard, resting));
     return ch_pgt_exec(relay->pgt, RELAY_Q_OUTBOX_TAKE, &args, statement_deadline(relay), ret_rows);
 }
 
@@ -281,9 +289,12 @@ static enum ch_err run_round(struct relay *relay, bool *ret_has_more)
     err = build_round(relay, rows, &round);
     if (err)
         return err;
-    *ret_has_more = round.count == TAKE_MAX || round.ready < round.count;
     err = CH_POINT(RELAY_READ);
-    return err ? err : publish_round(relay, &round);
+    if (!err)
+        err = publish_round(relay, &round);
+    // A round of nothing but what nobody takes is not repeated at once.
+    *ret_has_more = round.sent > 0 && (round.count == TAKE_MAX || round.ready < round.count);
+    return err;
 }
 
 /* ---- measuring
@@ -432,7 +443,7 @@ enum ch_err ch_relay_start(const struct ch_service *service, const struct ch_eve
     relay->arena = ch_arena_new(ARENA_MAX_BYTES);
     ch_buf_init(&relay->bodies, BODIES_MAX);
     relay->published = ch_series_get(&published_metric, NULL);
-    relay->returned = ch_series_get(&returned_metric, NULL);
+    ch_unheard_init(&relay->unheard, service->may_be_unheard);
     relay->age = ch_series_get(&age_metric, NULL);
     relay->dead_letters = ch_series_get(&letters_metric, NULL);
     relay->unsent_gauge = ch_series_get(&unsent_metric, NULL);

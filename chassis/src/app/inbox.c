@@ -9,7 +9,8 @@
 #include "loop_state.h"
 #include "src/app/events_queries.h" // generated
 
-#define TIMEOUT_MS 30000 // longer than any statement may take: who misses it is at fault, not the database
+#define TIMEOUT_MS 30000 // longer than any statement may take
+#define WAITS_MAX  4 // events of a batch that may each use up the time of a statement before the lane is asked again
 
 static const char *const outcome_names[CH_EVENT_OUTCOMES] = {"applied", "duplicate", "dead", "retried"};
 
@@ -42,6 +43,7 @@ struct attempt {
     size_t count;
     struct ch_event *fresh; // not seen before
     size_t fresh_count;
+    bool is_noted; // their inbox rows were written: the database works
 };
 
 static void pick_fresh(struct attempt *attempt, const struct ch_pg_rows *rows)
@@ -79,6 +81,7 @@ static enum ch_err note_events_wait(struct ch_ctx *ctx, struct ch_tx *tx, struct
     enum ch_err err = ch_tx_run_wait(tx, ch_own_query_first(ctx) + EVENTS_Q_INBOX_INSERT, &args, &rows);
     if (err)
         return err;
+    attempt->is_noted = true;
     pick_fresh(attempt, rows);
     return CH_OK;
 }
@@ -107,8 +110,7 @@ static enum ch_err apply_wait(struct ch_ctx *ctx, struct attempt *attempt)
 /* ---- judging
  * ---------------------------------------------------------------------------------------------------------- */
 
-// What a failure of an event that is tried alone means for it; what is not named goes back to the queue and is counted
-// there.
+// What a failure means for an event that is tried alone; what is not named is the handler's failure on it.
 static const struct {
     enum ch_err err;
     enum ch_verdict verdict;
@@ -117,33 +119,39 @@ static const struct {
     // The event itself is wrong.
     {CH_ERR_INVALID, CH_VERDICT_DEAD},
     {CH_ERR_BAD_SYNTAX, CH_VERDICT_DEAD},
-    // What it needs is away: the delivery limit is not burnt for that.
-    {CH_ERR_UNAVAILABLE, CH_VERDICT_NONE},
-    {CH_ERR_OVERLOADED, CH_VERDICT_NONE},
-    {CH_ERR_NO_MEMORY, CH_VERDICT_NONE},
-    {CH_ERR_LIMIT, CH_VERDICT_NONE},
+    // What it needs is away, or somebody holds it: that never counts against the event.
+    {CH_ERR_UNAVAILABLE, CH_VERDICT_LATER},
+    {CH_ERR_DEADLINE, CH_VERDICT_LATER},
+    {CH_ERR_OVERLOADED, CH_VERDICT_LATER},
+    {CH_ERR_NO_MEMORY, CH_VERDICT_LATER},
+    {CH_ERR_LIMIT, CH_VERDICT_LATER},
     {CH_ERR_CANCELLED, CH_VERDICT_NONE}, // the process ends
 };
 
-static enum ch_verdict judge(enum ch_err err, bool is_database_up)
+// Whatever an event's own fault may be, it shows only while the database works.
+static enum ch_verdict judge(enum ch_err err, bool is_noted, bool is_database_up)
 {
-    enum ch_verdict verdict = CH_VERDICT_REQUEUE;
+    enum ch_verdict verdict = CH_VERDICT_FAILED;
 
     for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++)
         if (verdicts[i].err == err)
             verdict = verdicts[i].verdict;
-    return verdict == CH_VERDICT_REQUEUE && !is_database_up ? CH_VERDICT_NONE : verdict;
+    if (verdict == CH_VERDICT_LATER)
+        return is_noted && is_database_up ? CH_VERDICT_LATER : CH_VERDICT_NONE;
+    return verdict == CH_VERDICT_FAILED && !is_database_up ? CH_VERDICT_NONE : verdict;
 }
 
 static void log_failure(struct ch_ctx *ctx, const struct attempt *attempt, enum ch_err err, enum ch_verdict verdict)
 {
-    static const char *const names[] = {
-        [CH_VERDICT_NONE] = "event.waits", [CH_VERDICT_DEAD] = "event.dead", [CH_VERDICT_REQUEUE] = "event.requeued"};
+    static const char *const names[] = {[CH_VERDICT_NONE] = "event.waits",
+                                        [CH_VERDICT_LATER] = "event.waits",
+                                        [CH_VERDICT_DEAD] = "event.dead",
+                                        [CH_VERDICT_FAILED] = "event.failed"};
     const struct ch_fault *fault = ctx->faults.first;
 
     ch_log(verdict == CH_VERDICT_NONE ? CH_LOG_DEBUG : CH_LOG_WARN, &ctx->trace, names[verdict],
            CH_LS("queue", attempt->batch->consumer->queue), CH_LU("event_id", attempt->items[0].event.id),
-           CH_LI("delivery_count", attempt->items[0].delivery.delivery_count), CH_LS("error", ch_err_row(err)->code),
+           CH_LI("pauses", attempt->items[0].pauses), CH_LS("error", ch_err_row(err)->code),
            CH_LS("pointer", fault ? fault->pointer : ""), CH_LS("fault", fault ? fault->code : ""));
 }
 
@@ -197,7 +205,7 @@ static enum ch_verdict try_wait(struct ch_inbox_batch *batch, size_t first, size
     if (open_context(&ctx, &attempt))
         return CH_VERDICT_NONE;
     const enum ch_err err = apply_wait(&ctx, &attempt);
-    const enum ch_verdict verdict = judge(err, ch_pg_is_up(ctx.pg));
+    const enum ch_verdict verdict = judge(err, attempt.is_noted, ch_pg_is_up(ctx.pg));
     observe(&attempt, err, ctx.start_ns);
     if (err && (count == 1 || verdict == CH_VERDICT_NONE))
         log_failure(&ctx, &attempt, err, verdict);
@@ -209,19 +217,29 @@ static enum ch_verdict try_wait(struct ch_inbox_batch *batch, size_t first, size
     return verdict;
 }
 
+// One by one, so that each event gets the verdict that is its own. What is not tried keeps none.
+static void try_each_wait(struct ch_inbox_batch *batch)
+{
+    int waits = 0;
+
+    for (size_t i = 0; i < batch->count; i++)
+        batch->items[i].verdict = CH_VERDICT_NONE;
+    for (size_t i = 0; i < batch->count && waits < WAITS_MAX; i++) {
+        const enum ch_verdict verdict = try_wait(batch, i, 1);
+        if (verdict == CH_VERDICT_NONE)
+            return; // it keeps those behind it waiting: their order stays
+        waits += verdict == CH_VERDICT_LATER;
+    }
+}
+
 static void run_batch(void *arg)
 {
     struct ch_inbox_batch *batch = arg;
     const int wake_fd = batch->wake_fd;
-    enum ch_verdict verdict = try_wait(batch, 0, batch->count);
+    const enum ch_verdict verdict = try_wait(batch, 0, batch->count);
 
-    if (batch->count > 1 && (verdict == CH_VERDICT_DEAD || verdict == CH_VERDICT_REQUEUE)) {
-        for (size_t i = 0; i < batch->count; i++)
-            batch->items[i].verdict = CH_VERDICT_NONE;
-        // One that has to wait keeps those behind it waiting: their order stays.
-        for (size_t i = 0; i < batch->count && verdict != CH_VERDICT_NONE; i++)
-            verdict = try_wait(batch, i, 1);
-    }
+    if (batch->count > 1 && verdict != CH_VERDICT_ACK && verdict != CH_VERDICT_NONE)
+        try_each_wait(batch);
     atomic_store(&batch->is_ended, true); // from here on the batch is the thread's
     ch_signal_set(wake_fd);
 }

@@ -17,8 +17,12 @@ static enum ch_err declare_queue(struct ch_amqp *amqp, const char *queue)
          .value = {.kind = AMQP_FIELD_KIND_I32, .value.i32 = CH_AMQP_DELIVERY_LIMIT}},
         {.key = amqp_cstring_bytes("x-dead-letter-exchange"),
          .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(CH_AMQP_DEAD_LETTERS)}},
+        {.key = amqp_cstring_bytes("x-dead-letter-strategy"),
+         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes("at-least-once")}},
+        {.key = amqp_cstring_bytes("x-overflow"), // what at-least-once asks for
+         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes("reject-publish")}},
     };
-    const amqp_table_t arguments = {.num_entries = 3, .entries = entries};
+    const amqp_table_t arguments = {.num_entries = sizeof(entries) / sizeof(entries[0]), .entries = entries};
 
     (void)amqp_queue_declare(amqp->conn, CH_AMQP_CHANNEL, amqp_cstring_bytes(queue), 0, 1, 0, 0, arguments);
     return ch_amqp_reply(amqp, "declare queue", amqp_get_rpc_reply(amqp->conn));

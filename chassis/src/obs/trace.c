@@ -89,6 +89,15 @@ static bool traceparent_read(struct ch_str text, struct ch_trace *ret_trace)
     return true;
 }
 
+struct ch_str ch_traceparent_check(struct ch_str traceparent)
+{
+    struct ch_trace trace;
+
+    const bool is_ours = traceparent.len == TRACEPARENT_LEN && memcmp(traceparent.data, "00", 2) == 0 &&
+                         traceparent_read(traceparent, &trace);
+    return is_ours ? traceparent : (struct ch_str){0};
+}
+
 /** The same answer for the same trace id wherever it is asked. */
 static bool is_chosen(const uint8_t trace_id[16], double ratio)
 {

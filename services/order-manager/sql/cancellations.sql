@@ -22,13 +22,13 @@ FOR NO KEY UPDATE;
 -- After cancellation_lock, in its transaction: the order is locked, so nobody else adds to its timeline. The primary key of refunds is what
 -- keeps money from being given back twice.
 WITH cancelled AS (
-    UPDATE orders.orders SET status = 'CANCELLED', updated_at = now() WHERE order_id = $1::uuid
-    RETURNING order_id, total_krw, masked_payment_token
+    UPDATE orders.orders SET status = 'CANCELLED', timeline_seq = timeline_seq + 1, updated_at = now() WHERE order_id = $1::uuid
+    RETURNING order_id, timeline_seq, total_krw, masked_payment_token
 ), done AS (
     UPDATE orders.cancellations SET state = 'DONE', finished_at = now() WHERE order_id = $1::uuid
 ), entry AS (
     INSERT INTO orders.timeline (order_id, seq, status, at, actor, reason, trace_id)
-    SELECT $1::uuid, max(seq) + 1, 'CANCELLED', now(), $2::text, $3::text, $4::text FROM orders.timeline WHERE order_id = $1::uuid
+    SELECT order_id, timeline_seq, 'CANCELLED', now(), $2::text, $3::text, $4::text FROM cancelled
 ), refund AS (
     INSERT INTO orders.refunds (order_id, amount_krw, masked_payment_token) SELECT order_id, total_krw, masked_payment_token FROM cancelled
 )

@@ -2,10 +2,10 @@
 -- What the relay does with the outbox, on a connection of its own.
 
 -- name: outbox_take :write
--- The oldest unsent events; those that another relay holds are left to it.
+-- The oldest unsent events, but for types that no queue takes now; those that another relay holds are left to it.
 SELECT id, event_id, type, subject, data, traceparent, created_at
 FROM outbox
-WHERE sent_at IS NULL
+WHERE sent_at IS NULL AND type <> ALL ($2::text[])
 ORDER BY id
 LIMIT $1::int4
 FOR UPDATE SKIP LOCKED;
