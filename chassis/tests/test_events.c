@@ -116,7 +116,7 @@ static void start_loop(void)
                                              .readers = 1,
                                              .writers = 2,
                                              .waiting_max = 64,
-                                             .statement_timeout_ns = SECONDS(2),
+                                             .statement_timeout_ns = SECONDS(1),
                                              .application_name = "test"};
     size_t count = 0;
 

@@ -16,6 +16,8 @@ const struct ch_config_row config_rows[] = {
      "sum of items from which delivery is free", 0},
     {"DELIVERY_TIMEOUT_MS", CH_CONFIG_INT, AT(delivery_timeout_ms), "300", 10, 5000,
      "how long an order's detail waits for DeliveryMock", 0},
+    {"IDEMPOTENCY_KEEP_H", CH_CONFIG_INT, AT(idempotency_keep_h), "72", 1, 87600,
+     "hours that an Idempotency-Key is known; later it places a new order", 0},
     {0},
 };
 

@@ -15,6 +15,7 @@ struct config {
     int64_t shipping_fee_krw;
     int64_t free_shipping_from_krw;
     int64_t delivery_timeout_ms;
+    int64_t idempotency_keep_h;
 };
 extern struct config config;
 extern const struct ch_config_row config_rows[];

@@ -4,6 +4,11 @@
 #include "queries.h"
 #include "tables.h"
 
+static const struct ch_trim trims[] = {
+    {"idempotency_keys", Q_ORDER_KEYS_FORGET, offsetof(struct config, idempotency_keep_h)},
+    {0},
+};
+
 int main(int argc, char **argv)
 {
     static const struct ch_service service = {
@@ -15,6 +20,7 @@ int main(int argc, char **argv)
         .rpcs = rpcs,
         .consumers = consumers,
         .jobs = jobs,
+        .trims = trims,
         .queries = queries,
         .peers = peers,
         .loop_start = batches_start,

@@ -162,6 +162,19 @@ struct ch_job {
     int64_t interval_ms;
     int64_t timeout_ms;
     enum ch_err (*run)(struct ch_ctx *ctx);
+    bool is_spread; /**< pauses of half to one and a half intervals, the first a part of one: for instances side by side
+                     */
+};
+
+/** What a service forgets in time, besides sent and applied events; the chassis's job `retention` runs it. `query` is a
+ * :write that gets $1::int8, the seconds to keep, and $2::int4, how many rows to look at; it is one statement that
+ * passes over rows another instance holds, and answers one row: how many it was done with. As long as that is $2, it
+ * runs again.
+ */
+struct ch_trim {
+    const char *name; /**< label of rows_trimmed_total */
+    int query;
+    size_t keep_offset; /**< member (int64_t, hours) of the config struct */
 };
 
 /* ---- gRPC peers
@@ -191,6 +204,7 @@ struct ch_service {
      * some queue takes it. */
     const char *const *may_be_unheard;
     const struct ch_job *jobs;
+    const struct ch_trim *trims;
     const struct ch_query *queries; /**< generated; index = enum */
     const struct ch_peer_row *peers;
     /** Once per loop, on a fiber of the loop, before it serves: make per-loop state (batches, caches); ch_loop_state

@@ -25,10 +25,11 @@ const struct ch_query *ch_events_queries(const struct ch_service *service)
 {
     static struct ch_query chosen[EVENTS_Q_COUNT + 1];
 
-    _Static_assert(EVENTS_Q_INBOX_INSERT == EVENTS_Q_COUNT - 1, "who consumes nothing goes without the last one");
+    _Static_assert(EVENTS_Q_INBOX_TRIM == EVENTS_Q_COUNT - 2 && EVENTS_Q_INBOX_INSERT == EVENTS_Q_COUNT - 1,
+                   "who consumes nothing goes without the last two");
     memcpy(chosen, events_queries, sizeof(chosen));
     if (!service->consumers || !service->consumers[0].queue)
-        chosen[EVENTS_Q_INBOX_INSERT] = (struct ch_query){0};
+        chosen[EVENTS_Q_INBOX_TRIM] = (struct ch_query){0};
     return chosen;
 }
 

@@ -27,6 +27,7 @@ struct ch_settings {
     double trace_sample_ratio;
     int64_t request_timeout_ms, drain_wait_ms, drain_timeout_ms;
     int64_t fibers_max, requests_max, streams_max;
+    int64_t outbox_keep_h, inbox_keep_h, retention_interval_s, retention_rows;
     int64_t http_connections_max, http_buffered_max_bytes, http_idle_timeout_ms;
 };
 extern struct ch_settings ch_settings;

@@ -66,8 +66,12 @@ CREATE TABLE delivery.inbox (
     PRIMARY KEY (consumer, event_id)
 );
 
-GRANT SELECT, INSERT, UPDATE ON delivery.deliveries, delivery.outbox, delivery.simulation TO delivery_app;
-GRANT SELECT, INSERT ON delivery.tracking_events, delivery.inbox TO delivery_app;
+-- The schema's defaults give more than the service needs.
+REVOKE ALL ON delivery.deliveries, delivery.tracking_events, delivery.simulation, delivery.outbox, delivery.inbox FROM delivery_app;
+GRANT SELECT, INSERT, UPDATE ON delivery.deliveries, delivery.simulation TO delivery_app;
+GRANT SELECT, INSERT ON delivery.tracking_events TO delivery_app;
+-- Locking a row asks for UPDATE.
+GRANT SELECT, INSERT, UPDATE, DELETE ON delivery.outbox, delivery.inbox TO delivery_app;
 GRANT EXECUTE ON FUNCTION delivery.simulated_s() TO delivery_app;
 
 -- migrate:down

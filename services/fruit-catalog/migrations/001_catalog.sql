@@ -239,9 +239,11 @@ CREATE TABLE catalog.inbox (
 
 REVOKE ALL ON catalog.farms, catalog.farm_certificates, catalog.products, catalog.images, catalog.product_images, catalog.skus,
     catalog.lots, catalog.stock_ledger, catalog.holds, catalog.hold_lines, catalog.outbox, catalog.inbox FROM catalog_app;
-GRANT SELECT, INSERT, UPDATE ON catalog.farms, catalog.products, catalog.skus, catalog.holds, catalog.outbox TO catalog_app;
+GRANT SELECT, INSERT, UPDATE ON catalog.farms, catalog.products, catalog.skus, catalog.holds TO catalog_app;
+-- Locking a row asks for UPDATE.
+GRANT SELECT, INSERT, UPDATE, DELETE ON catalog.outbox, catalog.inbox TO catalog_app;
 GRANT SELECT, INSERT, DELETE ON catalog.farm_certificates TO catalog_app;
-GRANT SELECT, INSERT ON catalog.images, catalog.product_images, catalog.stock_ledger, catalog.hold_lines, catalog.inbox TO catalog_app;
+GRANT SELECT, INSERT ON catalog.images, catalog.product_images, catalog.stock_ledger, catalog.hold_lines TO catalog_app;
 GRANT SELECT ON catalog.lots TO catalog_app;
 
 -- migrate:down

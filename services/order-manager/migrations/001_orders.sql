@@ -8,7 +8,7 @@ CREATE TABLE orders.orders (
                          CHECK (status IN ('PLACED', 'PREPARING', 'SHIPPING', 'DELIVERED', 'CONFIRMED', 'CANCELLED', 'ABORTED')),
     order_no             text UNIQUE,
     buyer_id             uuid,
-    idempotency_key      text,
+    idempotency_key      text,   -- it, the hash and the reply are forgotten after IDEMPOTENCY_KEEP_H
     request_hash         bytea,
     items_krw            bigint CHECK (items_krw > 0),
     shipping_fee_krw     bigint CHECK (shipping_fee_krw >= 0),
@@ -27,7 +27,8 @@ CREATE TABLE orders.orders (
     updated_at           timestamptz NOT NULL,
     CONSTRAINT orders_key UNIQUE (buyer_id, idempotency_key),
     CONSTRAINT orders_complete CHECK (status = 'ABORTED'
-        OR num_nulls(order_no, buyer_id, items_krw, shipping_fee_krw, total_krw, masked_payment_token, reply) = 0)
+        OR num_nulls(order_no, buyer_id, items_krw, shipping_fee_krw, total_krw, masked_payment_token) = 0),
+    CONSTRAINT orders_key_whole CHECK (num_nulls(idempotency_key, request_hash, reply) IN (0, 3))
 ) WITH (fillfactor = 80); -- an order changes its status some five times: in its own page, no index is touched
 -- Partial, so that the search by buyer and key cannot take it while the table is small, and go on to read all of a buyer's orders.
 CREATE INDEX orders_by_buyer ON orders.orders (buyer_id, order_id DESC) WHERE status <> 'ABORTED';
@@ -90,6 +91,13 @@ CREATE TABLE orders.refunds (
     refunded_at          timestamptz NOT NULL DEFAULT now()
 );
 
+-- Up to which order the keys have been forgotten: ids rise with time. The row is also the lock of whoever forgets.
+CREATE TABLE orders.forgotten_keys (
+    only_row    boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    up_to       uuid NOT NULL
+);
+INSERT INTO orders.forgotten_keys (up_to) VALUES ('00000000-0000-0000-0000-000000000000');
+
 -- Events written with the change they tell of; the relay sends them and marks them after the broker's confirm.
 CREATE TABLE orders.outbox (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -111,11 +119,15 @@ CREATE TABLE orders.inbox (
     PRIMARY KEY (consumer, event_id)
 );
 
--- The schema's defaults give more than these two need: what was given back is never changed nor deleted.
-REVOKE ALL ON orders.cancellations, orders.refunds FROM orders_app;
-GRANT SELECT, INSERT, UPDATE ON orders.orders, orders.outbox TO orders_app;
-GRANT SELECT, INSERT ON orders.order_lines, orders.timeline, orders.inbox, orders.cancellations, orders.refunds TO orders_app;
+-- The schema's defaults give more than the service needs: what was given back is never changed nor deleted.
+REVOKE ALL ON orders.orders, orders.order_lines, orders.timeline, orders.cancellations, orders.refunds, orders.forgotten_keys, orders.outbox,
+    orders.inbox FROM orders_app;
+GRANT SELECT, INSERT, UPDATE ON orders.orders TO orders_app;
+GRANT SELECT, INSERT ON orders.order_lines, orders.timeline, orders.cancellations, orders.refunds TO orders_app;
 GRANT UPDATE (state, finished_at, attempts, next_attempt_at) ON orders.cancellations TO orders_app;
+GRANT SELECT, UPDATE ON orders.forgotten_keys TO orders_app;
+-- Locking a row asks for UPDATE.
+GRANT SELECT, INSERT, UPDATE, DELETE ON orders.outbox, orders.inbox TO orders_app;
 
 -- migrate:down
-DROP TABLE orders.inbox, orders.outbox, orders.refunds, orders.cancellations, orders.timeline, orders.order_lines, orders.orders;
+DROP TABLE orders.inbox, orders.outbox, orders.forgotten_keys, orders.refunds, orders.cancellations, orders.timeline, orders.order_lines, orders.orders;

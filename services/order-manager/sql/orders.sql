@@ -124,3 +124,28 @@ WITH followed AS (
 INSERT INTO orders.timeline (order_id, seq, status, at, actor, reason, trace_id)
 SELECT order_id, seq, status, at, $14::text, '', trace_id
 FROM unnest($9::uuid[], $10::int4[], $11::text[], $12::timestamptz[], $13::text[]) AS t (order_id, seq, status, at, trace_id);
+
+-- name: order_keys_forget :write
+-- Forgets the Idempotency-Keys of the next $2 orders when they were placed more than $1 seconds ago; the orders stay. Whoever holds the mark
+-- is the only one at it. Locks in the order in which consumers lock.
+WITH mark AS (
+    SELECT up_to FROM orders.forgotten_keys FOR UPDATE SKIP LOCKED
+), next AS (
+    SELECT order_id, created_at FROM orders.orders WHERE order_id > (SELECT up_to FROM mark) ORDER BY order_id LIMIT $2::int4
+), old AS (
+    SELECT order_id
+    FROM orders.orders
+    WHERE order_id IN (SELECT order_id FROM next WHERE created_at < now() - make_interval(secs => $1::int8))
+    ORDER BY order_id
+    FOR NO KEY UPDATE
+), forgotten AS (
+    UPDATE orders.orders o
+    SET idempotency_key = NULL, request_hash = NULL, reply = NULL
+    FROM old
+    WHERE o.order_id = old.order_id
+), moved AS (
+    UPDATE orders.forgotten_keys
+    SET up_to = last.order_id
+    FROM (SELECT order_id FROM old ORDER BY order_id DESC LIMIT 1) AS last
+)
+SELECT count(*) FROM old;
