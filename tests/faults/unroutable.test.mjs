@@ -31,6 +31,7 @@ const delivered = (id) => until(async () => (await value('SELECT count(*) FROM d
 let world;
 before(async () => {
   world = await shop({ stock: 100 });
+  await until(async () => (await metric('outbox_unroutable')) === 0, { within: 60_000, what: 'what other tests left to be forgotten' });
 });
 after(async () => {
   await start('delivery-mock');

@@ -313,6 +313,7 @@ static enum ch_err measure(struct relay *relay)
         return err;
     relay->unsent = ch_pg_get_int(rows, 0, 0);
     relay->measured_ns = ch_now_ns();
+    ch_unheard_tick(&relay->unheard);
     ch_gauge_set(relay->unsent_gauge, relay->unsent);
     ch_gauge_set(relay->age, ch_pg_get_int(rows, 0, 1));
     return CH_OK;

@@ -4,6 +4,8 @@
 // never let an event count as sent that somebody has to hear.
 #include "events_unheard.h"
 
+#define FORGET_NS INT64_C(30000000000) // without another return after its rest, none of its events can be there
+
 static const struct ch_metric unheard_metric = {
     "outbox_unroutable", CH_GAUGE, "Types of event that wait because no queue takes them", {NULL}};
 static const struct ch_metric returned_metric = {
@@ -57,15 +59,29 @@ bool ch_unheard_note_returned(struct ch_unheard *unheard, const char *type)
     return true;
 }
 
+static void forget(struct ch_unheard *unheard, size_t at)
+{
+    unheard->all[at] = unheard->all[--unheard->count];
+    ch_gauge_set(unheard->gauge, (int64_t)unheard->count);
+}
+
 void ch_unheard_note_taken(struct ch_unheard *unheard, const char *type)
 {
     const size_t at = find(unheard, type);
 
     if (at == unheard->count)
         return;
-    unheard->all[at] = unheard->all[--unheard->count];
-    ch_gauge_set(unheard->gauge, (int64_t)unheard->count);
+    forget(unheard, at);
     ch_log(CH_LOG_INFO, NULL, "outbox.routable", CH_LS("type", type));
+}
+
+void ch_unheard_tick(struct ch_unheard *unheard)
+{
+    const int64_t now_ns = ch_now_ns();
+
+    for (size_t i = unheard->count; i-- > 0;)
+        if (now_ns - unheard->all[i].due_ns > FORGET_NS)
+            forget(unheard, i);
 }
 
 size_t ch_unheard_resting(const struct ch_unheard *unheard, struct ch_str ret_types[CH_UNHEARD_MAX])

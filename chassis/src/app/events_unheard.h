@@ -28,5 +28,7 @@ bool ch_unheard_note_returned(struct ch_unheard *unheard, const char *type);
 void ch_unheard_note_taken(struct ch_unheard *unheard, const char *type);
 /* Types to be passed over now; they live as long as `unheard` is not written. */
 size_t ch_unheard_resting(const struct ch_unheard *unheard, struct ch_str ret_types[CH_UNHEARD_MAX]);
+void ch_unheard_tick(
+    struct ch_unheard *unheard); /* every second or so: forgets types of which nothing waits any more */
 
 #endif

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two instances of order-manager hear of the same orders at once: each order's timeline counts on without a gap and without a second try.
+// Runs alone: it stops the simulation's clock and forges its events.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createServer } from 'node:net';
+import { after, before, test } from 'node:test';
+import pg from 'pg';
+
+import { rows, value } from '../lib/db.mjs';
+import { cloudEvent, publishEvents } from '../lib/events.mjs';
+import { expectJson } from '../lib/http.mjs';
+import { uuid7 } from '../lib/ids.mjs';
+import { shop } from '../lib/shop.mjs';
+import { binaryOf, environmentOf, service, stack } from '../lib/stack.mjs';
+import { operatorToken } from '../lib/tokens.mjs';
+import { until } from '../lib/until.mjs';
+
+const freePort = () =>
+  new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+
+let second;
+let ended;
+const admins = [service('order-manager').admin];
+const count = async (outcome) => {
+  const texts = await Promise.all(admins.map(async (admin) => (await fetch(`${admin}/metrics`)).text()));
+  return texts.map((text) => Number(new RegExp(`^messaging_events_total\\{queue="order-manager.delivery-status-changed",outcome="${outcome}"\\} (.+)$`, 'm').exec(text)?.[1] ?? 0));
+};
+
+let world;
+before(async () => {
+  await expectJson(200, 'PUT /api/v1/simulation', { token: await operatorToken(), json: { paused: true, speed: 1, readyMeanS: 600, routeMeanS: 1200 } });
+  world = await shop({ stock: 500 });
+  const [HTTP_PORT, GRPC_PORT, ADMIN_PORT] = await Promise.all([freePort(), freePort(), freePort()]);
+  second = spawn(binaryOf('order-manager'), [], { env: { ...environmentOf('order-manager'), PATH: process.env.PATH, HTTP_PORT, GRPC_PORT, ADMIN_PORT }, stdio: 'ignore' });
+  ended = new Promise((resolve) => second.once('exit', (code) => resolve(code)));
+  admins.push(`http://127.0.0.1:${ADMIN_PORT}`);
+  await until(async () => (await (await fetch(`${admins[1]}/readyz`)).json()).checks.rabbitmq.status === 'up', { within: 20_000, what: 'a second order-manager' });
+});
+after(async () => {
+  second.kill('SIGTERM');
+  assert.equal(await ended, 0);
+});
+
+const changed = (orderId, status, previous, sequence) =>
+  cloudEvent('delivery.status-changed.v1', '/gwasuwon/delivery-mock', orderId, {
+    orderId, deliveryId: uuid7(), status, previous, carrier: '과수원택배', invoiceNo: '512345678902', sequence, at: new Date().toISOString(), location: '청송영업소',
+  });
+
+test('two instances move the same orders on', { timeout: 60_000 }, async () => {
+  const orders = [];
+  for (let i = 0; i < 8; i += 1) orders.push((await world.buyer.buys(world.sku)).orderId);
+  await until(async () => (await value("SELECT count(*) FROM orders.orders WHERE order_id = ANY($1::uuid[]) AND status = 'PREPARING'", orders)) === orders.length, { within: 15_000, what: 'PREPARING' });
+  const [applied, retried] = [await count('applied'), await count('retried')];
+
+  // All are locked while the events come, so that both instances stand at the lock together.
+  const holder = new pg.Client({ connectionString: stack.postgres.uri });
+  await holder.connect();
+  await holder.query('BEGIN');
+  await holder.query('SELECT FROM orders.orders WHERE order_id = ANY($1::uuid[]) ORDER BY order_id FOR UPDATE', [orders]);
+  await publishEvents('delivery.status-changed.v1', ...orders.flatMap((id) => [changed(id, 'ON_ROUTE', 'READY', 20), changed(id, 'DELIVERED', 'ON_ROUTE', 30)]));
+  await until(async () => (await value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%orders.orders%'")) >= 2, { within: 10_000, what: 'two waiters' });
+  await holder.query('COMMIT');
+  await holder.end();
+
+  await until(async () => (await value("SELECT count(*) FROM orders.orders WHERE order_id = ANY($1::uuid[]) AND status = 'DELIVERED'", orders)) === orders.length, { within: 15_000, what: 'DELIVERED' });
+  await until(async () => (await count('applied')).reduce((a, b) => a + b) === applied.reduce((a, b) => a + b) + 2 * orders.length, { within: 15_000, what: 'all events' });
+  const moved = await count('applied');
+  assert.ok(moved.every((now, i) => now > applied[i]), 'one instance did it all');
+  assert.deepEqual(await count('retried'), retried, 'an event had to be tried again');
+  for (const row of await rows('SELECT array_agg(seq ORDER BY seq) AS seq, array_agg(status ORDER BY seq) AS status FROM orders.timeline WHERE order_id = ANY($1::uuid[]) GROUP BY order_id', orders)) {
+    assert.deepEqual([row.seq, row.status], [[1, 2, 3, 4], ['PLACED', 'PREPARING', 'SHIPPING', 'DELIVERED']]);
+  }
+});
