@@ -12,6 +12,7 @@ struct config {
     const char *orders_grpc;
     int64_t hold_ttl_s;
     int64_t low_stock_threshold;
+    int64_t ledger_keep_months;
     int64_t cache_entries;
 };
 extern struct config config;

@@ -27,5 +27,7 @@ CH_MUST_CHECK enum ch_err hold_expired_wait(struct ch_ctx *ctx, int32_t limit, s
 
 /** SKUs whose stock is not what their ledger says: always none. */
 CH_MUST_CHECK enum ch_err stock_violations_wait(struct ch_ctx *ctx, int64_t *ret_count);
+/** Makes the stock ledger's months to come; drops those that were kept long enough. */
+CH_MUST_CHECK enum ch_err ledger_turn_wait(struct ch_ctx *ctx, int64_t keep_months, int64_t *ret_dropped);
 
 #endif

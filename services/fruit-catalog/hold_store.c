@@ -122,3 +122,17 @@ enum ch_err stock_violations_wait(struct ch_ctx *ctx, int64_t *ret_count)
     *ret_count = ch_pg_get_int(rows, 0, 0);
     return CH_OK;
 }
+
+enum ch_err ledger_turn_wait(struct ch_ctx *ctx, int64_t keep_months, int64_t *ret_dropped)
+{
+    struct ch_pg_rows *rows CH_PG_ROWS = NULL;
+    struct ch_pg_args args;
+
+    ch_pg_args_init(&args, ctx);
+    ch_pg_int4(&args, (int32_t)keep_months);
+    enum ch_err err = ch_pg_run_wait(ctx, Q_LEDGER_TURN, &args, &rows);
+    if (err)
+        return err;
+    *ret_dropped = ch_pg_get_int(rows, 0, 0);
+    return CH_OK;
+}

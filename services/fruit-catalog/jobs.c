@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Work that no request starts. The sweeper asks OrderManager what became of holds that nobody spoke of; only its answer
 // decides, never the clock: while OrderManager is away nothing changes. The auditor counts SKUs whose stock is not what
-// their ledger says.
+// their ledger says. Another job makes the ledger's months to come and drops the oldest.
 #include "ch/point.h"
 #include "config.h"
 #include "hold.h"
@@ -139,8 +139,29 @@ static enum ch_err stock_auditor(struct ch_ctx *ctx)
     return CH_OK;
 }
 
+// ---- the ledger's months
+
+static const struct ch_metric months_metric = {
+    .name = "stock_ledger_months_dropped_total",
+    .type = CH_COUNTER,
+    .help = "Months of the stock ledger that were dropped because they were kept long enough",
+};
+
+static enum ch_err ledger_turn(struct ch_ctx *ctx)
+{
+    int64_t dropped;
+
+    const enum ch_err err = ledger_turn_wait(ctx, config.ledger_keep_months, &dropped);
+    if (err || dropped == 0)
+        return err;
+    ch_count(ch_series_get(&months_metric, (const char *const[]){NULL}), dropped);
+    ch_log(CH_LOG_INFO, &ctx->trace, "ledger.months_dropped", CH_LI("months", dropped));
+    return CH_OK;
+}
+
 const struct ch_job jobs[] = {
     {.name = "hold_sweeper", .interval_ms = 1000, .timeout_ms = 10000, .run = hold_sweeper},
     {.name = "stock_auditor", .interval_ms = 30000, .timeout_ms = 10000, .run = stock_auditor},
+    {.name = "ledger_turn", .interval_ms = 10000, .timeout_ms = 10000, .run = ledger_turn},
     {0},
 };

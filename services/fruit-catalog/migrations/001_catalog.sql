@@ -175,8 +175,11 @@ CREATE INDEX lots_oldest ON catalog.lots (sku_id, harvested_on, lot_id);
 -- Every change of a SKU's stock; rows are only ever added. Per SKU, the deltas add up to `available`, and ids rise in the order
 -- of the changes because the SKU is locked while its row is written. No foreign keys here nor in hold_lines: the row a key
 -- would look for is locked by the same statement, SKUs are never deleted, and these are the rows of every order.
+-- One partition a month (UTC), made ahead and dropped by stock_ledger_turn, so that forgetting a month costs no row's deletion. The key
+-- has to hold the time for that; that ids are unique is the sequence's promise.
+CREATE SEQUENCE catalog.stock_ledger_id AS bigint;
 CREATE TABLE catalog.stock_ledger (
-    id              bigint GENERATED ALWAYS AS IDENTITY,
+    id              bigint NOT NULL DEFAULT nextval('catalog.stock_ledger_id'),
     ledger_id       uuid NOT NULL,
     sku_id          uuid NOT NULL,
     kind            text NOT NULL CHECK (kind IN ('INITIAL', 'ADJUSTMENT', 'RESERVATION', 'RELEASE')),
@@ -187,8 +190,75 @@ CREATE TABLE catalog.stock_ledger (
     actor_id        uuid,
     order_id        uuid,
     at              timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (sku_id, id)
+    PRIMARY KEY (sku_id, id, at)
+) PARTITION BY RANGE (at);
+-- For a month that nobody made in time: no order may fail for that.
+CREATE TABLE catalog.stock_ledger_rest PARTITION OF catalog.stock_ledger DEFAULT;
+
+-- What a SKU's ledger said last in the months that were dropped.
+CREATE TABLE catalog.stock_carried (
+    sku_id          uuid PRIMARY KEY,
+    id              bigint NOT NULL, -- of that row
+    available_after integer NOT NULL
 );
+
+-- Makes the partitions of this month and `ahead` more, and drops those that ended `keep_months` ago or earlier, noting first what each SKU's
+-- ledger said there. Answers how many were dropped. The owner's rights for this alone: the service may neither delete rows nor make tables.
+-- It gives way to whoever writes: what cannot be locked at once is left to the next call.
+CREATE FUNCTION catalog.stock_ledger_turn(keep_months integer, ahead integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
+DECLARE
+    this_month timestamp := date_trunc('month', now() AT TIME ZONE 'UTC');
+    month      timestamp;
+    part       text;
+    dropped    integer := 0;
+BEGIN
+    IF keep_months NOT BETWEEN 1 AND 1200 OR ahead NOT BETWEEN 0 AND 24 THEN
+        RAISE EXCEPTION 'out of range: keep_months %, ahead %', keep_months, ahead USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT pg_try_advisory_xact_lock(hashtext('catalog.stock_ledger_turn')) THEN
+        RETURN 0; -- another instance is at it
+    END IF;
+    FOR i IN 0..ahead LOOP
+        month := this_month + make_interval(months => i);
+        part := 'stock_ledger_' || to_char(month, 'YYYYMM');
+        CONTINUE WHEN to_regclass('catalog.' || part) IS NOT NULL
+            OR EXISTS (SELECT FROM catalog.stock_ledger_rest r
+                       WHERE r.at >= month AT TIME ZONE 'UTC' AND r.at < (month + interval '1 month') AT TIME ZONE 'UTC');
+        BEGIN
+            EXECUTE format('CREATE TABLE catalog.%I (LIKE catalog.stock_ledger INCLUDING ALL)', part);
+            EXECUTE format('REVOKE ALL ON catalog.%I FROM catalog_app', part); -- the schema's defaults give more than is needed
+            EXECUTE format('ALTER TABLE catalog.stock_ledger ATTACH PARTITION catalog.%I FOR VALUES FROM (%L) TO (%L)', part,
+                           month AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC');
+        EXCEPTION WHEN lock_not_available THEN
+            RETURN dropped;
+        END;
+    END LOOP;
+    FOR part IN
+        SELECT c.relname
+        FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'catalog.stock_ledger'::regclass AND c.relname ~ '^stock_ledger_[0-9]{6}$'
+          AND to_date(right(c.relname, 6), 'YYYYMM') < this_month - make_interval(months => keep_months)
+        ORDER BY c.relname
+    LOOP
+        BEGIN
+            EXECUTE format($sql$
+                INSERT INTO catalog.stock_carried (sku_id, id, available_after)
+                SELECT s.sku_id, l.id, l.available_after
+                FROM catalog.skus AS s,
+                     LATERAL (SELECT id, available_after FROM catalog.%I AS p WHERE p.sku_id = s.sku_id ORDER BY p.id DESC LIMIT 1) AS l
+                ON CONFLICT (sku_id) DO UPDATE SET id = excluded.id, available_after = excluded.available_after
+                WHERE stock_carried.id < excluded.id $sql$, part);
+            EXECUTE format('DROP TABLE catalog.%I', part);
+            dropped := dropped + 1;
+        EXCEPTION WHEN lock_not_available THEN
+            RETURN dropped;
+        END;
+    END LOOP;
+    RETURN dropped;
+END
+$$;
+SELECT catalog.stock_ledger_turn(1200, 2);
 
 -- One row an order that ever asked for stock and got it (HELD until OrderManager says what became of it, then SOLD or RELEASED), or that
 -- was released before it asked (CLOSED: it never will hold stock).
@@ -238,16 +308,21 @@ CREATE TABLE catalog.inbox (
 -- ---- what the service may do: the schema's defaults give more than it needs ------------------------------------------------------
 
 REVOKE ALL ON catalog.farms, catalog.farm_certificates, catalog.products, catalog.images, catalog.product_images, catalog.skus,
-    catalog.lots, catalog.stock_ledger, catalog.holds, catalog.hold_lines, catalog.outbox, catalog.inbox FROM catalog_app;
+    catalog.lots, catalog.stock_ledger, catalog.stock_ledger_rest, catalog.stock_carried, catalog.holds, catalog.hold_lines, catalog.outbox, catalog.inbox FROM catalog_app;
 GRANT SELECT, INSERT, UPDATE ON catalog.farms, catalog.products, catalog.skus, catalog.holds TO catalog_app;
 -- Locking a row asks for UPDATE.
 GRANT SELECT, INSERT, UPDATE, DELETE ON catalog.outbox, catalog.inbox TO catalog_app;
 GRANT SELECT, INSERT, DELETE ON catalog.farm_certificates TO catalog_app;
 GRANT SELECT, INSERT ON catalog.images, catalog.product_images, catalog.stock_ledger, catalog.hold_lines TO catalog_app;
-GRANT SELECT ON catalog.lots TO catalog_app;
+GRANT SELECT ON catalog.lots, catalog.stock_carried TO catalog_app;
+GRANT USAGE ON SEQUENCE catalog.stock_ledger_id TO catalog_app;
+REVOKE ALL ON FUNCTION catalog.stock_ledger_turn(integer, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION catalog.stock_ledger_turn(integer, integer) TO catalog_app;
 
 -- migrate:down
-DROP TABLE catalog.inbox, catalog.outbox, catalog.hold_lines, catalog.holds, catalog.stock_ledger, catalog.lots, catalog.skus,
+DROP FUNCTION catalog.stock_ledger_turn(integer, integer);
+DROP TABLE catalog.inbox, catalog.outbox, catalog.hold_lines, catalog.holds, catalog.stock_carried, catalog.stock_ledger, catalog.lots, catalog.skus,
     catalog.product_images, catalog.images, catalog.products, catalog.farm_certificates, catalog.farms;
+DROP SEQUENCE catalog.stock_ledger_id;
 DROP FUNCTION catalog.uuid_v7(), catalog.is_in_season(text, text, text), catalog.search_words(text), catalog.search_grams(text),
     catalog.search_text(text, text, text, text), catalog.search_initials(text), catalog.search_fold(text), catalog.search_plain(text);

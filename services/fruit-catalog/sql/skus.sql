@@ -61,8 +61,13 @@ ORDER BY id DESC
 LIMIT $3::int4;
 
 -- name: stock_violations :read
--- SKUs whose stock is not what the last row of their ledger says. One statement, so one moment.
+-- SKUs whose stock is not what the last row of their ledger says, or what it said when its months were dropped. One statement, so one moment.
 SELECT count(*)
 FROM catalog.skus s
+LEFT JOIN catalog.stock_carried AS carried USING (sku_id)
 LEFT JOIN LATERAL (SELECT l.available_after FROM catalog.stock_ledger l WHERE l.sku_id = s.sku_id ORDER BY l.id DESC LIMIT 1) AS last ON true
-WHERE s.available <> coalesce(last.available_after, 0);
+WHERE s.available <> coalesce(last.available_after, carried.available_after, 0);
+
+-- name: ledger_turn :write
+-- Makes the ledger's partitions of the months to come and drops those that were kept for $1 months.
+SELECT catalog.stock_ledger_turn($1::int4, 2);
