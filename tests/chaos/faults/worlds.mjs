@@ -17,9 +17,12 @@ export const disk = {
   canRun: ({ stack }) => stack.postgres.hasSmallDisk,
   run: ({ part, ms, leftKib, strike }) =>
     oneAtATime(async () => {
-      await strike(() => part.fillDisk(leftKib));
-      await pause(ms);
-      part.emptyDisk();
+      try {
+        await strike(() => part.fillDisk(leftKib));
+        await pause(ms);
+      } finally {
+        part.emptyDisk();
+      }
       await part.heal();
     }),
 };
