@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { ROOT } from '../lib/stack-root.mjs';
+import { until } from '../lib/until.mjs';
 import { check, report } from './check.mjs';
 import { closeAgent, closeClients } from './client.mjs';
 import { Crowd } from './crowd.mjs';
@@ -24,6 +25,7 @@ import { Watch } from './watch.mjs';
 const began = performance.now();
 const say = (text) => console.log(`${((performance.now() - began) / 1000).toFixed(1).padStart(7)}s  ${text}`);
 const IN_FLIGHT_LEAST = 0.3; // of the kills: fewer prove too little
+const RECOVER_MS = 20_000;
 const DISK_MIB = 2500;
 const EXTRA_MS = 12 * 60_000; // beyond the storm: coming up, settling, checking
 
@@ -80,6 +82,8 @@ async function storm(shop, journal) {
     await Promise.race([weather.run(schedule, () => isOver), crowd.failed]);
     for (const link of stack.links) link.set('pass');
     for (const part of stack.parts) await part.heal();
+    // While people still use it: each part that was killed must be seen to work. What does not is told by judgeRun.
+    await until(() => watch.unrecovered.length === 0, { within: RECOVER_MS, what: 'the last recovery' }).catch(() => {});
     await Promise.race([crowd.stop(), crowd.failed, pause(120_000, null, { ref: false }).then(() => Promise.reject(new Error('drivers did not end')))]);
     // Nothing moves by itself any more.
     await shop.simulation({ paused: true, speed: 1, readyMeanS: 600, routeMeanS: 600 });
