@@ -22,7 +22,7 @@ ORDER BY kind, order_id, line_no, sku_id;
 
 -- name: reserve_write :write
 -- All that a batch of decided orders changes. Arrays: SKUs and what is taken of each; orders; lines of orders; stock.low events.
--- $17 is the cluster that stores the orders and since when it has not crashed, as order_by_keys of OrderManager says it. When it is this
+-- $17 is the run of the server that stores the orders, as order_by_keys of OrderManager says it. When it is this
 -- one, their commit flushes this one's log entry with its own, and is refused after a crash.
 WITH taken AS (
     UPDATE catalog.skus s
@@ -33,9 +33,10 @@ WITH taken AS (
     INSERT INTO catalog.holds (order_id, state, expires_at)
     SELECT t.order_id, 'HELD', now() + make_interval(secs => $4::int4)
     FROM unnest($3::uuid[]) AS t (order_id),
-         (SELECT set_config('synchronous_commit', CASE WHEN system_identifier || '/' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) = $17::text
-                                                           THEN 'off' ELSE 'on' END, true)
-          FROM pg_control_system()) AS durability
+         (SELECT set_config('synchronous_commit',
+                            CASE WHEN extract(epoch FROM pg_postmaster_start_time()) || '/' ||
+                                      extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) = $17::text
+                                 THEN 'off' ELSE 'on' END, true)) AS durability
     ORDER BY t.order_id
 ), line AS MATERIALIZED (
     SELECT * FROM unnest($5::uuid[], $6::int4[], $7::uuid[], $8::int4[], $9::int8[], $10::int4[], $11::uuid[], $12::uuid[]) WITH ORDINALITY

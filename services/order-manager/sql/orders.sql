@@ -19,7 +19,7 @@ WITH input AS (
            recipient::jsonb, gift_message, masked_payment_token, reply, created_at, created_at
     FROM input
     WHERE cluster_run IS NULL
-       OR cluster_run = (SELECT system_identifier || '/' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) FROM pg_control_system())
+       OR cluster_run = (SELECT extract(epoch FROM pg_postmaster_start_time()) || '/' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()))
     ORDER BY buyer_id, idempotency_key, order_id
     ON CONFLICT DO NOTHING
     RETURNING order_id
@@ -42,12 +42,12 @@ WITH input AS (
 SELECT order_id FROM placed;
 
 -- name: order_by_keys :read
--- For each buyer $1 with key $2, in their order, one row: this database's cluster and since when it has not crashed (a recovery begins its
--- statistics anew), and the earlier order of this buyer with this key with the answer it got, or nulls. LATERAL: one search of the index a
--- key, whatever the planner thinks of the table.
-SELECT c.system_identifier || '/' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()), o.order_id, o.request_hash, o.reply
-FROM pg_control_system() AS c,
-     unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS k (buyer_id, idempotency_key, at)
+-- For each buyer $1 with key $2, in their order, one row: which run of which server this is (since when it runs, and since when it has not
+-- crashed: a recovery begins its statistics anew; to the microsecond, so that no two share it), and the earlier order of this buyer with this
+-- key with the answer it got, or nulls. LATERAL: one search of the index a key, whatever the planner thinks of the table.
+SELECT extract(epoch FROM pg_postmaster_start_time()) || '/' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()),
+       o.order_id, o.request_hash, o.reply
+FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS k (buyer_id, idempotency_key, at)
 LEFT JOIN LATERAL (SELECT order_id, request_hash, reply FROM orders.orders
                    WHERE buyer_id = k.buyer_id AND idempotency_key = k.idempotency_key LIMIT 1) AS o ON true
 ORDER BY k.at;
