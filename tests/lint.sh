@@ -71,7 +71,10 @@ step_tidy() {
   ! grep -E 'error:|warning:' -A 8 "$OUT/tidy.found"
 }
 
-STEPS=(openapi asyncapi proto shell javascript json heads format gcc clang tidy)
+# Every state of the protocols' models, and the deliberate bugs that must be found in them: docs/model.md.
+step_model() { model/check.sh; }
+
+STEPS=(openapi asyncapi proto shell javascript json heads format model gcc clang tidy)
 
 main() {
   local step began
