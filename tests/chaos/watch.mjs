@@ -77,15 +77,16 @@ export class Watch {
     const now = performance.now();
     this.#waiting = this.#waiting.filter((one) => {
       if (one.proof !== proof || since < one.from || (one.to && one.to !== to)) return true;
-      // Shadowed by another fault: the wait is that fault's too, and is counted from its end.
-      const from = Math.max(one.from, this.#faulty.size > 0 ? now : this.#clearSince);
-      this.recoveries.push({ name: one.name, ms: Math.max(0, Math.round(now - from)) });
+      // While something else is broken the wait is that fault's too: told apart. After one ended, it is counted from that end.
+      const isShadowed = this.#faulty.size > 0;
+      const ms = Math.round(now - (isShadowed ? one.from : Math.max(one.from, this.#clearSince)));
+      this.recoveries.push({ name: one.name, ms: Math.max(0, ms), isShadowed });
       return false;
     });
   }
 
-  get recoveredMsMax() {
-    return this.recoveries.reduce((max, { ms }) => Math.max(max, ms), 0);
+  slowest(isShadowed) {
+    return this.recoveries.filter((one) => one.isShadowed === isShadowed).reduce((slowest, one) => (one.ms > slowest.ms ? one : slowest), { name: 'none', ms: 0 });
   }
 
   get unrecovered() {
