@@ -55,6 +55,7 @@ struct ch_http_exchange {
     int status;
     size_t reply_bytes;
     bool is_replied;
+    bool is_gone; /**< the connection was reset while the request was handled */
 };
 
 /** Value of a header; data NULL when absent. A name given twice answers the values joined by ", " only for list
@@ -62,7 +63,9 @@ struct ch_http_exchange {
  * given twice were refused with 400. */
 struct ch_str ch_http_header(const struct ch_http_exchange *x, const char *name);
 
-/** Runs on a fiber; must reply exactly once (or the server answers 500). */
+/** Runs on a fiber; must reply exactly once (or the server answers 500). When the connection is reset, the fiber of a
+ * GET or HEAD is cancelled: nobody wants the answer. Any other goes on, for an order must not be torn because a phone
+ * lost its connection; nor does a half-closed connection end anything: its client still listens. */
 typedef void ch_http_handler(struct ch_http_exchange *x, void *arg);
 
 /** A whole reply: nothing given needs to outlive the call; head and body leave in one write. HEAD, 204 and 304 leave

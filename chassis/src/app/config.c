@@ -56,7 +56,7 @@ const struct ch_config_row ch_settings_rows[] = {
      "longest drain; then work is cancelled", 0},
     {"FIBERS_MAX", CH_CONFIG_INT, AT(fibers_max), "4096", 64, 100000, "fibers a loop", 0},
     {"REQUESTS_MAX", CH_CONFIG_INT, AT(requests_max), "1000", 1, 100000,
-     "requests and calls in flight a loop; more are shed (503)", 0},
+     "most requests and calls in flight a loop; the limit found by measuring is mostly lower; more are shed (503)", 0},
     {"STREAMS_MAX", CH_CONFIG_INT, AT(streams_max), "1000", 1, 100000, "open event streams a loop; more are shed (503)",
      0},
     {"HTTP_CONNECTIONS_MAX", CH_CONFIG_INT, AT(http_connections_max), "10000", 1, 100000, "HTTP connections a loop", 0},

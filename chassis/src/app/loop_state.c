@@ -97,6 +97,7 @@ static bool tick_loop(struct ch_loop_state *state)
     atomic_store(&state->is_pg_up, is_pg_up);
     atomic_store(&state->peers_up, peers_up);
     atomic_store(&state->tick_ns, ch_now_ns());
+    ch_shed_turn(&state->shed, ch_now_ns());
     serving_update(state);
     return ch_health_is_ready();
 }

@@ -55,6 +55,7 @@ struct ch_loop_state {
     struct ch_route_series *route_series; /**< by route's index, the last for what no route matched */
     struct ch_rpc_series *rpc_series;     /**< by rpc's index */
     struct ch_shed shed;
+    struct ch_shed_usual *route_usual, *rpc_usual; /**< by index, as the series */
 
     struct ch_ctx *in_flight; /**< newest first */
     size_t in_flight_count;

@@ -8,8 +8,25 @@
 
 #include <assert.h>
 
+#define TIMEOUT_HEADER "X-Envoy-Expected-Rq-Timeout-Ms"
+
 /* ---- what the row demands
  * --------------------------------------------------------------------------------------------- */
+
+// What the caller still has, as Envoy tells whoever is behind it; it can only shorten the deadline.
+static enum ch_err check_timeout(struct ch_request *req)
+{
+    const struct ch_str text = ch_http_header(req->http, TIMEOUT_HEADER);
+    int64_t timeout_ms;
+
+    if (!text.data)
+        return CH_OK;
+    if (ch_str_to_int64(text, &timeout_ms) || timeout_ms < 1)
+        return ch_fail(&req->ctx, CH_ERR_INVALID, TIMEOUT_HEADER, "format", "1 이상의 밀리초여야 합니다");
+    if (timeout_ms < ch_settings.request_timeout_ms && req->ctx.deadline_ns != CH_NO_DEADLINE)
+        req->ctx.deadline_ns = req->http->received_ns + timeout_ms * 1000000;
+    return CH_OK;
+}
 
 static enum ch_err check_size(struct ch_request *req)
 {
@@ -69,14 +86,22 @@ static enum ch_err handle_wait(struct ch_request *req)
 }
 
 /** In this order: who may not ask learns nothing of what else is wrong. */
-static enum ch_err (*const steps[])(struct ch_request *req) = {check_token_wait, check_size, check_type, check_key,
-                                                               handle_wait};
+static enum ch_err (*const steps[])(struct ch_request *req) = {check_timeout, check_token_wait, check_size,
+                                                               check_type,    check_key,        handle_wait};
 
 static enum ch_shed_class shed_class(const struct ch_route *route)
 {
     if (route->flags & CH_ROUTE_STREAM)
         return CH_SHED_STREAM;
-    return route->flags & CH_ROUTE_CHEAP ? CH_SHED_CHEAP : CH_SHED_NORMAL;
+    if (route->flags & CH_ROUTE_CHEAP)
+        return CH_SHED_CHEAP;
+    return route->method == CH_GET ? CH_SHED_READ : CH_SHED_NORMAL;
+}
+
+// What ended early says nothing of load; what was decided (409) had all the way to go.
+static bool is_whole_way(enum ch_err err)
+{
+    return !err || ch_err_row(err)->http_status == 409;
 }
 
 static enum ch_err run_wait(struct ch_loop_state *state, struct ch_request *req)
@@ -89,6 +114,12 @@ static enum ch_err run_wait(struct ch_loop_state *state, struct ch_request *req)
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !err; i++)
         err = steps[i](req);
     ch_shed_leave(&state->shed, class);
+    if (is_whole_way(err) && class != CH_SHED_STREAM) {
+        const int64_t now_ns = ch_now_ns();
+
+        ch_shed_learn(&state->shed, &state->route_usual[ch_route_index(state->routes, req->route)],
+                      now_ns - req->http->received_ns, now_ns);
+    }
     return err;
 }
 
@@ -150,15 +181,19 @@ static void account(struct ch_loop_state *state, struct ch_request *req, enum ch
 {
     const struct ch_http_exchange *x = req->http;
     const int64_t duration_ns = ch_now_ns() - x->received_ns;
-    // Who went away got no answer, whatever was written.
-    const int status = err == CH_ERR_CANCELLED ? ch_err_row(err)->http_status : x->status;
+    // Who went away got no answer, whatever was written; whom the end of a drain cut off got a 503.
+    const bool is_stream = req->route && (req->route->flags & CH_ROUTE_STREAM);
+    const bool has_left = err == CH_ERR_CANCELLED && (is_stream || x->is_gone);
+    const int status = has_left ? ch_err_row(err)->http_status : x->status;
 
     if (state->is_admin)
         return;
     ch_stats_request(state, req->route, x->method, status, duration_ns);
-    ch_log(CH_LOG_INFO, &req->ctx.trace, "http.request", CH_LS("method", ch_http_method_name(x->method)),
-           CH_LS("route", req->ctx.name), CH_LI("status", status), CH_LI("duration_us", duration_ns / 1000),
-           CH_LI("bytes", (int64_t)x->reply_bytes), CH_LS("error", err ? ch_err_row(err)->code : NULL));
+    // Shedding is counted; a line for each would be load on top of load.
+    ch_log(err == CH_ERR_OVERLOADED ? CH_LOG_DEBUG : CH_LOG_INFO, &req->ctx.trace, "http.request",
+           CH_LS("method", ch_http_method_name(x->method)), CH_LS("route", req->ctx.name), CH_LI("status", status),
+           CH_LI("duration_us", duration_ns / 1000), CH_LI("bytes", (int64_t)x->reply_bytes),
+           CH_LS("error", err ? ch_err_row(err)->code : NULL));
 }
 
 static void span_describe(struct ch_span *span, const struct ch_request *req)

@@ -60,11 +60,15 @@ void ch_rpc_after(struct ch_call *call, enum ch_err result, void *arg)
         return;
     if (work->is_counted)
         ch_shed_leave(&state->shed, work->class);
+    if (!result && work->class != CH_SHED_STREAM)
+        ch_shed_learn(&state->shed, &state->rpc_usual[call->rpc - state->process->service->rpcs], duration_ns,
+                      ctx->start_ns + duration_ns);
     if (result)
         ch_failure_settle(ctx, "rpc.failed", result);
     ch_stats_rpc(state, call->rpc, result, duration_ns);
-    ch_log(CH_LOG_INFO, &ctx->trace, "rpc.call", CH_LS("method", call->rpc->path),
-           CH_LS("code", ch_err_row(result)->code), CH_LI("duration_us", duration_ns / 1000),
+    ch_log(result == CH_ERR_OVERLOADED ? CH_LOG_DEBUG : CH_LOG_INFO, &ctx->trace, "rpc.call",
+           CH_LS("method", call->rpc->path), CH_LS("code", ch_err_row(result)->code),
+           CH_LI("duration_us", duration_ns / 1000),
            CH_LS("caller", ctx->identity && ctx->identity->service[0] ? ctx->identity->service : NULL));
     ch_in_flight_remove(state, ctx);
     ch_span_attr(&work->span, CH_LS("rpc.system", "grpc"));

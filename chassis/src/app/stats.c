@@ -24,6 +24,15 @@ static const struct ch_metric in_flight = {.name = "work_in_flight",
                                            .type = CH_GAUGE,
                                            .help = "Requests, calls and other work now running",
                                            .labels = {"loop"}};
+static const struct ch_metric requests_limit = {.name = "requests_limit",
+                                                .type = CH_GAUGE,
+                                                .help =
+                                                    "Requests and calls that a loop takes on at once, at the moment",
+                                                .labels = {"loop"}};
+static const struct ch_metric requests_in_flight = {.name = "requests_in_flight",
+                                                    .type = CH_GAUGE,
+                                                    .help = "Requests and calls in flight by what is shed first",
+                                                    .labels = {"class"}};
 static const struct ch_metric fibers = {
     .name = "loop_fibers", .type = CH_GAUGE, .help = "Fibers alive", .labels = {"loop"}};
 static const struct ch_metric dependency_up = {
@@ -55,13 +64,19 @@ enum ch_err ch_stats_init(struct ch_loop_state *state)
         rpc_count++;
     state->route_series = calloc(ch_route_table_count(state->routes) + 1, sizeof(*state->route_series));
     state->rpc_series = calloc(rpc_count + 1, sizeof(*state->rpc_series));
-    return state->route_series && state->rpc_series ? CH_OK : CH_ERR_NO_MEMORY;
+    state->route_usual = calloc(ch_route_table_count(state->routes) + 1, sizeof(*state->route_usual));
+    state->rpc_usual = calloc(rpc_count + 1, sizeof(*state->rpc_usual));
+    return state->route_series && state->rpc_series && state->route_usual && state->rpc_usual ? CH_OK
+                                                                                              : CH_ERR_NO_MEMORY;
 }
 
 void ch_stats_release(struct ch_loop_state *state)
 {
     free(state->route_series);
     free(state->rpc_series);
+    free(state->route_usual);
+    free(state->rpc_usual);
+    state->route_usual = state->rpc_usual = NULL;
     state->route_series = NULL;
     state->rpc_series = NULL;
 }
@@ -117,7 +132,16 @@ void ch_stats_on_scrape(void *arg)
 
         (void)snprintf(loop, sizeof(loop), "%d", i); // an int fits
         ch_gauge_set(ch_series_get(&in_flight, labels), (int64_t)atomic_load(&process->loops[i].in_flight_shown));
+        ch_gauge_set(ch_series_get(&requests_limit, labels), (int64_t)atomic_load(&process->loops[i].shed.limit));
         ch_gauge_set(ch_series_get(&fibers, labels), (int64_t)ch_loop_fibers(process->loops[i].loop));
+    }
+    for (int class = 0; class < CH_SHED_CLASSES; class ++) {
+        size_t count = 0;
+
+        for (int i = 0; i < process->loop_count; i++)
+            count += atomic_load(&process->loops[i].shed.in_flight[class]);
+        ch_gauge_set(ch_series_get(&requests_in_flight, (const char *const[]){ch_shed_class_names[class], NULL}),
+                     (int64_t)count);
     }
     for (int i = 0; ch_health_at(i, &row); i++)
         ch_gauge_set(ch_series_get(&dependency_up, (const char *const[]){row.name}), row.is_up);

@@ -255,14 +255,19 @@ static void received(struct ch_http_conn *conn, const char *data, size_t len)
     }
 }
 
-// A plain request goes on: an order must not be torn because a phone lost its connection, and a client may shut its
-// side while it waits for the reply. A stream ends: nobody listens.
+// A write goes on: an order must not be torn because a phone lost its connection, and a client may shut its side while
+// it waits for the reply. A read whose connection was reset is cancelled, and a stream ends: nobody listens.
 static void ended(struct ch_http_conn *conn, bool is_broken)
 {
     conn->is_eof = true;
     conn->is_broken |= is_broken;
     (void)event_del(&conn->read_event); // cannot fail for an event that was assigned
     conn->is_read_paused = true;
+    if (conn->state == CH_HTTP_HANDLING && is_broken) {
+        conn->req->x.is_gone = true;
+        if (conn->fiber && (conn->req->x.method == CH_GET || conn->req->x.method == CH_HEAD))
+            ch_fiber_cancel(conn->fiber);
+    }
     if (conn->state == CH_HTTP_STREAMING) {
         if (conn->writer)
             ch_wake(conn->writer, CH_ERR_CANCELLED);

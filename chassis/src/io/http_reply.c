@@ -170,6 +170,16 @@ void ch_http_reply(struct ch_http_exchange *x, int status, const char *content_t
     ch_http_send(x->conn, head_text, body, (struct ch_str){0});
 }
 
+// One to three seconds, by chance: those who were refused together must not come back together.
+static struct ch_str retry_after(void)
+{
+    static const char *const seconds[] = {"1", "2", "3"};
+    uint8_t chance;
+
+    ch_random(&chance, sizeof(chance));
+    return ch_str_of(seconds[chance % 3]);
+}
+
 void ch_http_reply_problem(struct ch_http_exchange *x, enum ch_err err, const struct ch_ctx *ctx)
 {
     struct ch_buf *body = &x->conn->server->problem;
@@ -180,7 +190,7 @@ void ch_http_reply_problem(struct ch_http_exchange *x, enum ch_err err, const st
         err = CH_ERR_UNAVAILABLE;
     status = ch_err_row(err)->http_status;
     if (status == 503 || status == 429)
-        extra = (struct ch_http_header){CH_STR("Retry-After"), CH_STR("1")};
+        extra = (struct ch_http_header){CH_STR("Retry-After"), retry_after()};
     else if (status == 401 && ch_http_header(x, "Authorization").data) // a token came, and is wrong (RFC 6750, 3.1)
         extra = (struct ch_http_header){CH_STR("WWW-Authenticate"), CH_STR("Bearer error=\"invalid_token\"")};
     else if (status == 401)
