@@ -116,6 +116,45 @@ static void test_stream__lost_client_does_not_stop_a_request(void **state)
     fx_stop();
 }
 
+// A reset instead of an ordinary close.
+static void client_reset(struct client *client)
+{
+    const struct linger at_once = {.l_onoff = 1};
+
+    assert_int_equal(setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+    client_close(client);
+}
+
+static void test_stream__reset_cancels_a_read_and_not_a_write(void **state)
+{
+    static const struct {
+        const char *name, *request;
+        bool is_cancelled;
+    } cases[] = {
+        {"read", GET("/later"), true},
+        {"write", "POST /later HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", false},
+    };
+
+    (void)state;
+    FOR_EACH(c, cases)
+    {
+        struct client client;
+
+        fx_start(&limits, handle);
+        client = client_open();
+        CHECK(c->name, client_text(&client, c->request));
+        sem_wait(&entered);
+        client_reset(&client);
+        if (!c->is_cancelled) {
+            fx_call(NULL); // the loop has seen the reset by then, or sees it before it wakes the handler
+            fx_call(release);
+        }
+        sem_wait(&ended);
+        CHECK(c->name, result == (c->is_cancelled ? CH_ERR_CANCELLED : CH_OK));
+        fx_stop();
+    }
+}
+
 static void test_stream__half_closed_client_gets_all_its_answers(void **state)
 {
     struct client client;
@@ -284,6 +323,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         HTTP_TEST(test_stream__lost_client_does_not_stop_a_request),
+        HTTP_TEST(test_stream__reset_cancels_a_read_and_not_a_write),
         HTTP_TEST(test_stream__half_closed_client_gets_all_its_answers),
         HTTP_TEST(test_stream__stream_is_chunked_and_the_connection_stays),
         HTTP_TEST(test_stream__stream_to_http10_ends_by_close),
