@@ -1,8 +1,9 @@
+#!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0
 // Builds each deliberate bug (chassis/include/ch/mutants.def) and visits the steps at which it must show. A bug that no invariant sees is a
 // failure: then the checks are worth nothing there. Must never run a mutant but in a stack of its own.
 //
-//   node tests/chaos/mutants.mjs [--keep] [--only NAME,…]
+//   ./dev chaos --mutants [--keep] [--only NAME,…]
 //
 // The last line: {"mutants","caught"}.
 
