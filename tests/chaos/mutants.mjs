@@ -30,6 +30,8 @@ const SHOWS_AT = {
   RELEASE_ON_UNKNOWN: ['PLACE_INSERTED:fail'],
   RESOLVE_WITHOUT_FENCE: ['PLACE_RESERVED:stall'],
   KEY_OUTSIDE_TRANSACTION: ['PLACE_BEFORE_INSERT:stall'],
+  CANCEL_WITHOUT_TOMBSTONE: ['CANCEL_BEFORE_COMMIT:fail'],
+  CANCEL_FORGOTTEN: ['CANCEL_WISH_STORED:die'],
   REPLY_BEFORE_COMMIT: ['DATABASE:die'],
 };
 
@@ -53,6 +55,7 @@ function build(name) {
 async function clear(world) {
   await world.stopAll();
   for (const schema of ['orders', 'delivery', 'catalog']) await world.db.query(`UPDATE ${schema}.outbox SET sent_at = now() WHERE sent_at IS NULL`);
+  await world.db.query(`UPDATE orders.cancellations SET state = 'REFUSED', finished_at = now() WHERE state = 'REQUESTED'`);
   await world.db.query(`UPDATE catalog.holds SET state = 'RELEASED' WHERE state = 'HELD'`);
   const connection = await amqp.connect(world.amqpUri);
   const channel = await connection.createChannel();

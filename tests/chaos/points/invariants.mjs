@@ -30,6 +30,14 @@ const QUERIES = {
              SELECT l.sku_id, format('delivery of %s, which is no order', d.order_id)
              FROM delivery.deliveries d JOIN catalog.hold_lines l USING (order_id) LEFT JOIN orders.orders o USING (order_id)
              WHERE l.sku_id = ANY ($1::uuid[]) AND d.delivery_id IS NOT NULL AND coalesce(o.status, 'ABORTED') = 'ABORTED'`,
+  // A wish came to its end; who is CANCELLED got the money back, once; nobody else did.
+  cancelled: `SELECT l.sku_id, format('order %s is %s, its cancellation %s, %s refunds, %s events', o.order_id, o.status, coalesce(c.state, 'none'), r.count, e.count) AS what
+              FROM (SELECT DISTINCT sku_id, order_id FROM orders.order_lines WHERE sku_id = ANY ($1::uuid[]) AND cardinality($2::int[]) >= 0) AS l
+              JOIN orders.orders o USING (order_id) LEFT JOIN orders.cancellations c USING (order_id),
+                   LATERAL (SELECT count(*) FROM orders.refunds WHERE order_id = o.order_id) AS r,
+                   LATERAL (SELECT count(*) FROM orders.outbox WHERE subject = o.order_id::text AND type = 'order.cancelled.v1') AS e
+              WHERE CASE WHEN o.status = 'CANCELLED' THEN c.state IS DISTINCT FROM 'DONE' OR r.count <> 1 OR e.count <> 1
+                         ELSE c.state IN ('REQUESTED', 'DONE') OR r.count + e.count > 0 END`,
   inbox: `SELECT l.sku_id, format('%s %s is in no inbox of its consumer', x.type, x.event_id) AS what
           FROM (SELECT DISTINCT sku_id, order_id::text AS subject FROM orders.order_lines WHERE sku_id = ANY ($1::uuid[]) AND cardinality($2::int[]) >= 0) AS l
           JOIN (SELECT event_id, type, subject, 'order.placed.v1' AS wanted FROM orders.outbox
@@ -57,10 +65,11 @@ export async function unrest(db, skus = []) {
   const { rows } = await db.query(
     `SELECT (SELECT count(*) FROM orders.outbox WHERE sent_at IS NULL) + (SELECT count(*) FROM delivery.outbox WHERE sent_at IS NULL) +
             (SELECT count(*) FROM catalog.outbox WHERE sent_at IS NULL) AS outbox,
+            (SELECT count(*) FROM orders.cancellations WHERE state = 'REQUESTED') AS cancellations,
             (SELECT count(*) FROM catalog.hold_lines JOIN catalog.holds USING (order_id) WHERE state = 'HELD' AND sku_id = ANY ($1::uuid[])) AS holds`,
     [skus],
   );
-  return { outbox: Number(rows[0].outbox), holds: Number(rows[0].holds) };
+  return Object.fromEntries(Object.entries(rows[0]).map(([name, count]) => [name, Number(count)]));
 }
 
 // [{ name, messages }] of the queues that hold something.

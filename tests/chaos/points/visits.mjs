@@ -17,24 +17,33 @@ const CALL_MS = 3000; // no service waits longer for another: catalog_client.c, 
 
 // ---- the callers -------------------------------------------------------------------------------------------------------
 
-// One attempt: the bytes of a 201, or null when the caller does not know.
-async function attempt(order, base, timeout) {
+// One attempt of a buyer: the bytes of a success, or null when the caller does not know.
+async function post(url, buyer, headers, body, timeout) {
+  let answer;
+  let text;
   try {
-    const answer = await fetch(`${base}/api/v1/orders`, {
+    answer = await fetch(url, {
       method: 'POST',
-      headers: { authorization: `Bearer ${order.buyer.token}`, 'content-type': 'application/json', 'idempotency-key': order.key },
-      body: JSON.stringify(order.body),
+      headers: { authorization: `Bearer ${buyer.token}`, 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(body),
       signal: AbortSignal.timeout(timeout),
     });
-    const text = await answer.text();
-    if (answer.status === 201) order.answers.push(text);
-    else if (answer.status < 500) throw new Error(`the order was refused: ${answer.status} ${text}`);
-    return answer.status === 201;
-  } catch (error) {
-    if (/refused:/.test(error.message)) throw error;
-    return false;
+    text = await answer.text();
+  } catch {
+    return null;
   }
+  if (answer.status >= 400 && answer.status < 500) throw new Error(`refused: ${answer.status} ${text}`);
+  return answer.ok ? text : null;
 }
+
+async function attempt(order, base, timeout) {
+  const text = await post(`${base}/api/v1/orders`, order.buyer, { 'idempotency-key': order.key }, order.body, timeout);
+  if (text !== null) order.answers.push(text);
+  return text !== null;
+}
+
+const orderIdOf = ({ answers: [first] }) => JSON.parse(first).orderId;
+const attemptCancel = async (order, base, timeout) => (await post(`${base}/api/v1/orders/${orderIdOf(order)}/cancel`, order.buyer, {}, {}, timeout)) !== null;
 
 function newOrder(world, visit) {
   const order = { key: newKey(), buyer: world.buyer, body: orderBody(visit.sku, 1), answers: [] };
@@ -42,7 +51,14 @@ function newOrder(world, visit) {
   return order;
 }
 
-const insist = (order, base, timeout = 1500) => until(() => attempt(order, base, timeout), { within: REST_MS, what: `an answer to ${order.key}` });
+// Who is refused need not ask again.
+async function insistOn(ask, what) {
+  let refusal;
+  await until(async () => ask().catch((error) => (refusal = error)), { within: REST_MS, what });
+  if (refusal) throw refusal;
+}
+const insistCancel = (order, base) => insistOn(() => attemptCancel(order, base, 1500), `the end of the cancellation of ${order.key}`);
+const insist = (order, base, timeout = 1500) => insistOn(() => attempt(order, base, timeout), `an answer to ${order.key}`);
 
 async function callCatalog(method, request) {
   closeClients(); // a new connection: the last one's back-off is not ours
@@ -85,6 +101,52 @@ const traffic = {
       await insistCatalog('Release', visit.release);
     },
   },
+  // An order whose box stands ready is cancelled, until the buyer hears that it is.
+  cancellation: {
+    async start(world, visit) {
+      const order = newOrder(world, visit);
+      await insist(order, world.om.http);
+      await delivered(world, visit);
+      return attemptCancel(order, world.om.http, CALL_MS);
+    },
+    async again(world, visit) {
+      await insistCancel(visit.orders[0], world.om.http);
+      await insistCancel(visit.orders[0], world.om.http);
+    },
+  },
+  // The same before DeliveryMock has heard of the order: it has no broker until the cancellation is through.
+  tombstone: {
+    settings: { RABBITMQ_URI: 'amqp://nobody:nothing@127.0.0.1:1/' },
+    async start(world, visit) {
+      const order = newOrder(world, visit);
+      if (visit.site !== 'delivery-mock') await world.all['delivery-mock'].restart({ settings: this.settings });
+      await insist(order, world.om.http);
+      await world.om.seesAll();
+      return attemptCancel(order, world.om.http, CALL_MS);
+    },
+    async again(world, visit) {
+      await insistCancel(visit.orders[0], world.om.http);
+      await world.all['delivery-mock'].restart();
+      await insistCancel(visit.orders[0], world.om.http);
+    },
+  },
+  // The buyer's own request ends before DeliveryMock can be asked: what was left is the reconciler's.
+  leftover: {
+    async start(world, visit) {
+      const order = newOrder(world, visit);
+      await insist(order, world.om.http);
+      await delivered(world, visit);
+      await world.all['delivery-mock'].kill();
+      await attemptCancel(order, world.om.http, CALL_MS);
+      await world.all['delivery-mock'].start();
+    },
+    // Nobody asks again.
+    again: (world, visit) =>
+      until(async () => {
+        const { rows } = await world.db.query(`SELECT status FROM orders.orders WHERE order_id = $1`, [orderIdOf(visit.orders[0])]);
+        return rows[0].status === 'CANCELLED';
+      }, { within: REST_MS, what: 'the reconciler to end the cancellation' }),
+  },
   // A hold of an order that was placed, and one of an order that never came: both expire.
   holds: {
     async start(world, visit) {
@@ -97,8 +159,12 @@ const traffic = {
   },
 };
 
-const DRIVES = { RESERVE_COMMITTED: 'reservation', RELEASE_BEFORE_COMMIT: 'release', RELEASE_COMMITTED: 'release' };
-const driveOf = ({ point }) => traffic[DRIVES[point.name] ?? (point.protocol === 'resolve' ? 'holds' : 'order')];
+const DRIVES = {
+  RESERVE_COMMITTED: 'reservation', RELEASE_BEFORE_COMMIT: 'release', RELEASE_COMMITTED: 'release',
+  CANCEL_TOMBSTONE_LEFT: 'tombstone', CANCEL_BEFORE_COMMIT: 'tombstone', CANCEL_WISH_STORED: 'leftover', CANCEL_CLAIMED: 'leftover',
+};
+const OF_PROTOCOL = { resolve: 'holds', cancel: 'cancellation' };
+const driveOf = ({ point }) => traffic[DRIVES[point.name] ?? OF_PROTOCOL[point.protocol] ?? 'order'];
 
 // ---- what happens while the process stands still: life goes on at another instance, sessions time out ---------------------------------------------
 
@@ -185,16 +251,16 @@ const strikes = {
 // Nothing on its way, so that what passes the step is what the visit sends.
 export async function rest(world, skus = world.skus) {
   await until(async () => {
-    const { outbox, holds } = await unrest(world.db, skus);
-    return outbox === 0 && holds === 0 && (await filled(world.amqpUri, world.queues.filter((name) => name !== 'gwasuwon.dead'))).length === 0;
+    const { outbox, holds, cancellations } = await unrest(world.db, skus);
+    return outbox === 0 && holds === 0 && cancellations === 0 && (await filled(world.amqpUri, world.queues.filter((name) => name !== 'gwasuwon.dead'))).length === 0;
   }, { within: REST_MS, what: 'the shop to be at rest' });
 }
 
-// Each order has a delivery, and knows of it.
+// Each order has a delivery and knows of it, or is cancelled.
 const delivered = (world, visit) =>
   until(async () => {
     const { rows } = await world.db.query(
-      `SELECT count(*) FILTER (WHERE o.status <> 'PREPARING') AS open FROM orders.orders o WHERE o.buyer_id = $1 AND o.idempotency_key = ANY ($2)`,
+      `SELECT count(*) FILTER (WHERE o.status NOT IN ('PREPARING', 'CANCELLED')) AS open FROM orders.orders o WHERE o.buyer_id = $1 AND o.idempotency_key = ANY ($2)`,
       [world.buyer.sub, visit.orders.map(({ key }) => key)],
     );
     return Number(rows[0].open) === 0;
@@ -224,7 +290,7 @@ async function strikeAt(world, visit) {
   const drive = driveOf(visit);
 
   await rest(world, visit.point.protocol === 'resolve' ? world.skus : []);
-  await victim.restart({ point: `${visit.point.name}:${visit.action}:1` });
+  await victim.restart({ point: `${visit.point.name}:${visit.action}:1`, settings: visit.site === 'delivery-mock' ? drive.settings : {} });
   if (visit.site === 'fruit-catalog') await world.om.seesAll();
   const started = drive.start(world, visit);
   started.catch(() => {}); // awaited below
@@ -235,6 +301,7 @@ async function strikeAt(world, visit) {
   await drive.again(world, visit);
   await delivered(world, visit);
   if (visit.point.protocol === 'resolve') await rest(world, [visit.sku.skuId]);
+  if (visit.point.protocol === 'cancel') await holdIs(world, visit, ['RELEASED']);
 }
 
 // visit: { point, action, site, sku, orders: [] }. Sets isHit, and trouble: what a caller or the shop waited for in vain.
