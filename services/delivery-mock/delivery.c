@@ -2,6 +2,8 @@
 // The rules of a delivery: who sees it, how it moves by hand, by the clock and when its order is cancelled.
 #include "delivery.h"
 
+#include "ch/mutant.h"
+#include "ch/point.h"
 #include "delivery_store.h"
 
 enum { DUE_MAX = 256 };
@@ -101,6 +103,8 @@ static enum ch_err step_one_wait(struct ch_ctx *ctx, struct ch_uuid order_id,
         return CH_OK;
     const struct delivery_step step = take_step(ret_delivery, type, &simulation);
     err = delivery_apply_wait(&tx, &step, 1);
+    if (!err)
+        err = CH_POINT(CANCEL_BOX_WRITTEN);
     if (err)
         return err;
     err = ch_tx_commit_wait(&tx);
@@ -163,8 +167,14 @@ enum ch_err delivery_cancel_wait(struct ch_ctx *ctx, struct ch_uuid order_id, st
     enum ch_err err = step_one_wait(ctx, order_id, decide_cancel, DELIVERY_CANCELLED, ret_delivery);
 
     if (err != CH_ERR_NOT_FOUND)
-        return err;
+        return err ? err : CH_POINT(CANCEL_BOX_STOPPED);
+    if (CH_MUTANT(CANCEL_WITHOUT_TOMBSTONE)) {
+        *ret_delivery = (struct delivery){.order_id = order_id, .status = DELIVERY_CANCELLED};
+        return CH_OK;
+    }
     err = leave_tombstone_wait(ctx, order_id);
+    if (!err)
+        err = CH_POINT(CANCEL_TOMBSTONE_LEFT);
     if (err)
         return err;
     // The event may have come between: then there is a delivery to stop, else the tombstone answers.

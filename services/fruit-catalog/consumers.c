@@ -2,6 +2,7 @@
 // What FruitCatalog hears: order.cancelled gives the order's stock back. Once, whether the hold was HELD still or SOLD
 // already, and whether the event, the sweeper or both come: only a hold that is not RELEASED yet gives anything. Must
 // never be asked about a live order: OrderManager says CANCELLED only after DeliveryMock has stopped the box.
+#include "ch/point.h"
 #include "hold.h"
 #include "tables.h"
 
@@ -39,7 +40,8 @@ static enum ch_err on_order_cancelled(struct ch_ctx *ctx, struct ch_tx *tx, cons
             return err;
         ids[i] = cancelled.order_id;
     }
-    return hold_release_in_wait(tx, ids, count, CH_STR(REASON_CANCELLED));
+    const enum ch_err err = hold_release_in_wait(tx, ids, count, CH_STR(REASON_CANCELLED));
+    return err ? err : CH_POINT(CANCEL_STOCK_RETURNED);
 }
 
 const struct ch_consumer consumers[] = {

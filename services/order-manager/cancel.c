@@ -6,6 +6,7 @@
 #include "cancel.h"
 
 #include "cancel_store.h"
+#include "ch/point.h"
 #include "config.h"
 #include "delivery_client.h"
 #include "order_store.h"
@@ -90,6 +91,8 @@ static enum ch_err store_cancelled_wait(struct ch_ctx *ctx, struct ch_uuid order
         return CH_ERR_CONFLICT;
     }
     err = cancellation_finish_wait(&tx, &facts);
+    if (!err)
+        err = CH_POINT(CANCEL_BEFORE_COMMIT);
     if (err)
         return err;
     err = ch_tx_commit_wait(&tx);
@@ -99,7 +102,7 @@ static enum ch_err store_cancelled_wait(struct ch_ctx *ctx, struct ch_uuid order
     count_end("done");
     ch_log(CH_LOG_INFO, &ctx->trace, "order.cancelled", CH_LU("order_id", order_id),
            CH_LS("actor", order_actor_name(facts.actor)), CH_LS("reason", cancel_reason_names[facts.reason]));
-    return CH_OK;
+    return CH_POINT(CANCEL_COMMITTED);
 }
 
 static enum ch_err refused(struct ch_ctx *ctx)
@@ -114,6 +117,8 @@ static enum ch_err finish_wait(struct ch_ctx *ctx, struct ch_uuid order_id, int 
 {
     enum ch_err err = delivery_cancel_wait(ctx, order_id, cancel_reason_rows[reason].text);
 
+    if (err == CH_OK)
+        err = CH_POINT(CANCEL_BOX_ANSWERED);
     if (err == CH_OK)
         return store_cancelled_wait(ctx, order_id);
     if (err != CH_ERR_BAD_TRANSITION)
@@ -164,11 +169,14 @@ enum ch_err order_cancel_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struc
     if (earlier.state == CANCEL_NONE) {
         const struct cancel_request request = {order_id, ctx->identity->id, actor, *wish, FIRST_RETRY_S};
 
-        err = cancellation_request_wait(ctx, &request);
+        err = CH_POINT(CANCEL_BEFORE_WISH);
+        if (!err)
+            err = cancellation_request_wait(ctx, &request);
         if (err)
             return err;
     }
-    return not_yet(ctx, order_id, finish_wait(ctx, order_id, wish->reason));
+    err = CH_POINT(CANCEL_WISH_STORED);
+    return not_yet(ctx, order_id, err ? err : finish_wait(ctx, order_id, wish->reason));
 }
 
 // ---- the reconciler
@@ -216,6 +224,8 @@ enum ch_err cancel_reconcile_wait(struct ch_ctx *ctx)
     if (!ch_peer_is_up(ch_peer_at(ctx, PEER_DELIVERY)))
         return CH_OK; // its absence shows in the peer's own metrics; nothing is claimed, so nothing is put off
     err = cancellation_claim_wait(ctx, CLAIM_MAX, &claims, &claim_count);
+    if (!err && claim_count)
+        err = CH_POINT(CANCEL_CLAIMED);
     if (err)
         return err;
     for (size_t i = 0; i < claim_count; i++) {
