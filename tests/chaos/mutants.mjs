@@ -69,7 +69,7 @@ async function main() {
   const chosen = mutants.filter(({ name }) => !values.only || values.only.split(',').includes(name));
   const rows = [];
   execFileSync(`${ROOT}/dev`, ['build', 'points'], { stdio: ['ignore', 'ignore', 'inherit'] });
-  const world = await openWorld(join(ROOT, 'build/points'));
+  const world = await openWorld(join(ROOT, 'build/points'), values.keep);
   try {
     for (const { name, invariant } of chosen) {
       const took = build(name);

@@ -31,8 +31,9 @@ export function planned(only = []) {
     .flatMap(({ point, site }) => (point === DATABASE ? ['die'] : STRIKES).filter((action) => wanted(point, action)).map((action) => ({ point, action, site, orders: [] })));
 }
 
-// up(build): the stack of GWASUWON_VAR, its services taken over; what visits need.
-export async function openWorld(build) {
+// The stack, new unless a kept one may be used, its services taken over; what visits need.
+export async function openWorld(build, isKept) {
+  if (!isKept) wipe();
   process.env.FRUIT_CATALOG_HOLD_TTL_S = '1';
   execFileSync(`${ROOT}/dev`, ['up', '--kind', 'points', '--instances', '2', '--no-seed'], { stdio: ['ignore', 'ignore', 'inherit'] });
   const { stack, environmentOf, SERVICES } = await import('../lib/stack.mjs');
@@ -120,7 +121,7 @@ function table(visits, violations) {
 async function main() {
   const { values } = parseArgs({ options: { keep: { type: 'boolean' }, counted: { type: 'boolean' }, only: { type: 'string' } } });
   const visits = planned(values.only?.split(','));
-  const world = await openWorld(`${ROOT}/build/points`);
+  const world = await openWorld(`${ROOT}/build/points`, values.keep);
   let violations;
   try {
     violations = await run(world, visits, ({ point, action, site, isHit, ms, trouble }) => console.log(`  ${isHit ? 'ok  ' : 'MISS'}  ${point.name} ${action} in ${site}, ${ms} ms${trouble ? `: ${trouble}` : ''}`));
