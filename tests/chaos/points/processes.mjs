@@ -35,16 +35,16 @@ export class Process {
     this.ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })));
     child.stdout.pipe(this.log, { end: false });
     child.stderr.pipe(this.log, { end: false });
-    let isHit = false;
+    this.isHit = false;
     this.hit = new Promise((resolve) => {
       createInterface({ input: child.stderr }).on('line', (line) => {
         if (!line.includes('"point.hit"')) return;
-        isHit = true;
+        this.isHit = true;
         resolve(JSON.parse(line));
       });
     });
-    await until(async () => isHit || !this.isAlive || (await this.#isReady('RABBITMQ_URI' in settings)), { within: READY_MS, what: `${this.name} to be ready` });
-    if (!this.isAlive && !isHit) throw new Error(`${this.name} ended at its start: ${JSON.stringify(await this.ended)}`);
+    await until(async () => this.isHit || !this.isAlive || (await this.#isReady('RABBITMQ_URI' in settings)), { within: READY_MS, what: `${this.name} to be ready` });
+    if (!this.isAlive && !this.isHit) throw new Error(`${this.name} ended at its start: ${JSON.stringify(await this.ended)}`);
   }
 
   async #checks() {

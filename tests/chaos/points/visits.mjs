@@ -76,7 +76,12 @@ const wish = (visit, orderId) => ({ orders: [{ orderId, buyerId: uuid7(), lines:
 
 const traffic = {
   order: {
-    start: (world, visit) => attempt(newOrder(world, visit), world.om.http, visit.site === 'order-manager' && visit.action === 'stall' ? 1000 : CALL_MS + 1000),
+    // Until it passes the step: OrderManager may just have lost its connection to the one that was started anew.
+    async start(world, visit, victim) {
+      const order = newOrder(world, visit);
+      const timeout = visit.site === 'order-manager' && visit.action === 'stall' ? 1000 : CALL_MS + 1000;
+      for (const end = performance.now() + HIT_MS; !(await attempt(order, world.om.http, timeout)) && !victim.isHit && performance.now() < end; ) await pause(50);
+    },
     async again(world, visit) {
       await insist(visit.orders[0], world.om.http);
       await insist(visit.orders[0], world.om.http); // and once more: the same bytes
@@ -292,7 +297,7 @@ async function strikeAt(world, visit) {
   await rest(world, visit.point.protocol === 'resolve' ? world.skus : []);
   await victim.restart({ point: `${visit.point.name}:${visit.action}:1`, settings: visit.site === 'delivery-mock' ? drive.settings : {} });
   if (visit.site === 'fruit-catalog') await world.om.seesAll();
-  const started = drive.start(world, visit);
+  const started = drive.start(world, visit, victim);
   started.catch(() => {}); // awaited below
   const hit = await Promise.race([victim.hit, pause(HIT_MS, null, { ref: false })]);
   visit.isHit = hit?.point === visit.point.name && hit?.action === visit.action;
