@@ -9,8 +9,8 @@
 enum { CANCEL_TIMEOUT_MS = 2000 };
 
 static const struct ch_rpc rpc_cancel_delivery =
-    CH_RPC("/delivery.v1.DeliveryService/CancelDelivery", 0, NULL, delivery__v1__cancel_delivery_request,
-           delivery__v1__cancel_delivery_response);
+    CH_RPC_REPEATABLE("/delivery.v1.DeliveryService/CancelDelivery", delivery__v1__cancel_delivery_request,
+                      delivery__v1__cancel_delivery_response);
 static const struct ch_rpc rpc_get_deliveries =
     CH_RPC_REPEATABLE("/delivery.v1.DeliveryService/GetDeliveries", delivery__v1__get_deliveries_request,
                       delivery__v1__get_deliveries_response);
