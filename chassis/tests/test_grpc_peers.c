@@ -262,6 +262,30 @@ static void test_peers__leave_one_that_drains_and_lose_nothing(void **state)
     loop_run_until_done(drained, NULL);
 }
 
+// As a rolling restart does it: the first comes back, and before its backoff is over the second goes.
+static void one_after_the_other(void *arg)
+{
+    struct ch_peer *peer;
+
+    (void)arg;
+    on(do_free, 0);
+    peer = peer_of_both();
+    assert_int_equal(ch_sleep_wait(ch_now_ns() + MS(2500)), CH_OK); // the backoff is at its longest now
+    assert_int_equal(call(peer, "a", 0), CH_OK);
+    on(do_listen, 0);
+    on(do_drain, 1);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(call(peer, "a", 0), CH_OK);
+    assert_true(servers[0].calls > 0);
+    ch_peer_free(peer);
+}
+
+static void test_peers__find_the_first_again_when_the_second_goes(void **state)
+{
+    (void)state;
+    loop_run_until_done(one_after_the_other, NULL);
+}
+
 static void failing(void *arg)
 {
     struct ch_peer *peer = peer_of_both();
@@ -490,6 +514,7 @@ int main(void)
         TEST(test_peers__repeat_what_may_come_twice_when_one_dies),
         TEST(test_peers__never_repeat_what_may_not),
         TEST(test_peers__leave_one_that_drains_and_lose_nothing),
+        TEST(test_peers__find_the_first_again_when_the_second_goes),
         TEST(test_peers__leave_one_alone_that_fails_most_calls),
         TEST(test_peers__send_a_retry_elsewhere_however_busy),
         TEST(test_peers__that_all_fail_are_not_asked),

@@ -44,11 +44,13 @@ static void test_drain__answers_what_it_has_begun(void **state)
 {
     static const char *const settings[] = {ONE_LOOP, "DRAIN_WAIT_MS=1000", NULL};
     static struct answer answer;
-    int waiting, streaming, idle;
+    static const char get[] = "GET /api/things/1 HTTP/1.1\r\nHost: test\r\n\r\n";
+    int waiting, streaming, idle, kept;
 
     (void)state;
     child_start(&child, settings);
     idle = connect_to(child.http_port);
+    kept = connect_to(child.http_port);
     waiting = ask(child.http_port, "GET /api/wait HTTP/1.1\r\n", "");
     streaming = ask(child.http_port, "GET /api/stream HTTP/1.1\r\n", "");
     http_until(child.admin_port, "GET /requests HTTP/1.1\r\n", "/api/wait", &answer);
@@ -60,6 +62,10 @@ static void test_drain__answers_what_it_has_begun(void **state)
     http(child.http_port, "GET /api/things/1 HTTP/1.1\r\n", "",
          &answer); // still served: who routes here may not know yet
     assert_int_equal(answer.status, 200);
+    assert_int_equal(write(kept, get, sizeof(get) - 1), sizeof(get) - 1);
+    read_answer(kept, &answer);
+    assert_int_equal(answer.status, 200);
+    assert_non_null(strstr(answer.text, "\r\nConnection: close\r\n")); // its next request goes elsewhere
     read_answer(waiting, &answer);
     assert_int_equal(answer.status, 200);
     read_answer(streaming, &answer);

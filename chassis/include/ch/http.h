@@ -94,6 +94,10 @@ CH_MUST_CHECK enum ch_err ch_http_server_new(struct ch_loop *loop, const struct 
                                              const struct ch_http_limits *limits, ch_http_handler *handler, void *arg,
                                              struct ch_http_server **ret_server);
 int ch_http_server_port(const struct ch_http_server *server);
+/** From now on each reply closes its connection, so that the client's next request goes elsewhere; new connections are
+ * still taken. What comes before a drain: the fewer connections are idle at its end, the fewer meet a request on its
+ * way. Loop thread. */
+void ch_http_server_leave(struct ch_http_server *server);
 /** Stops accepting; idle connections close, busy ones answer with Connection: close and then close. Loop thread. */
 void ch_http_server_drain(struct ch_http_server *server);
 size_t ch_http_server_connections(const struct ch_http_server *server); /**< 0: drained */

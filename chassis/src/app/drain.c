@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The way down, on the main thread: not ready -> still serving for a while, so that whoever routes here notices -> no
-// new connections, deliveries or job runs -> what runs ends, or is cancelled when the time is up -> what the outbox
-// holds is published. It must never free anything that a fiber may still use: then the process ends without freeing.
+// The way down, on the main thread: not ready -> still serving for a while, but closing each connection with its reply,
+// so that whoever routes here notices -> no new connections, deliveries or job runs -> what runs ends, or is cancelled
+// when the time is up -> what the outbox holds is published. It must never free anything that a fiber may still use:
+// then the process ends without freeing.
 #include "loop_state.h"
 
 #include "events.h"
@@ -24,6 +25,7 @@ static void sleep_ns(int64_t duration_ns)
 static enum ch_err tell_not_serving(struct ch_loop_state *state, void *unused)
 {
     (void)unused; // the shape of ch_loop_state_call
+    ch_http_server_leave(state->http);
     ch_grpc_server_set_serving(state->grpc, false);
     return CH_OK;
 }

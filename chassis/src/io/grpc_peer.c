@@ -57,6 +57,16 @@ void peer_changed(struct ch_peer *peer)
         ch_queue_wake_all(&peer->waiting, state == PEER_UP ? CH_OK : CH_ERR_UNAVAILABLE);
 }
 
+void peer_hurry(struct ch_peer *peer, const struct peer_end *lost)
+{
+    for (size_t i = 0; i < peer->end_count; i++)
+        if (peer->ends[i] != lost && peer->ends[i]->state == PEER_UP)
+            return;
+    for (size_t i = 0; i < peer->end_count; i++)
+        if (peer->ends[i] != lost)
+            peer_end_hurry(peer->ends[i]);
+}
+
 static bool can_take(const struct peer_end *end, int64_t now_ns)
 {
     return end->state == PEER_UP && ch_breaker_would_pass(&end->breaker, now_ns);

@@ -131,6 +131,8 @@ void peer_name_look(struct peer_name *name);               /**< has it other add
 /** The address for the next call: up, let through by its breaker, least busy, in turn; not `avoid_id` if another one
  * will do. NULL: none. */
 struct peer_end *peer_choose(struct ch_peer *peer, uint32_t avoid_id);
+/** The connection to `lost` has ended: when no other address takes calls, the others are tried now. */
+void peer_hurry(struct ch_peer *peer, const struct peer_end *lost);
 void peer_leave(struct ch_peer *peer); /**< a call has ended */
 
 /* ---- grpc_peer_end.c ---- */
@@ -141,6 +143,8 @@ struct peer_end *peer_end_new(struct peer_name *name, const struct ch_address *a
 bool peer_end_is_at(const struct peer_end *end, const struct ch_address *address);
 /** No new calls and no new connection; those that run may end, then it leaves the list. */
 void peer_end_drop(struct peer_end *end);
+/** If it is in backoff: that is over. */
+void peer_end_hurry(struct peer_end *end);
 void peer_end_stop(struct peer_end *end); /**< off the list; what runs is lost */
 void peer_end_unref(struct peer_end *end);
 /** No new calls: they go to a new connection, this one ends with its last call. */

@@ -2,7 +2,8 @@
 // The connection to one address of a peer: made at once, kept alive, remade. What follows from each way in which it can
 // fail stands here and nowhere else:
 //   never came up        backoff; known down
-//   lost or GOAWAY       another at once if it had been good for a while, else backoff
+//   lost or GOAWAY       another at once if it had been good for a while, else backoff; when no other address takes
+//                        calls, those in backoff are tried at once: one of them may have come back meanwhile
 //   silent               PING, then lost
 // It must never make a caller wait for an address that is known to be down, and never hammer one that refuses.
 #include "grpc_peer.h"
@@ -82,6 +83,8 @@ static void replace(struct peer_end *end, const struct peer_conn *conn, const ch
     end->conn = NULL;
     if (end->is_gone)
         return;
+    if (conn->up_ns)
+        peer_hurry(end->peer, end);
     if (conn->up_ns && ch_now_ns() - conn->up_ns >= GOOD_AFTER_NS) {
         end->backoff_ns = 0;
         set_state(end, PEER_CONNECTING, reason);
@@ -250,6 +253,15 @@ static void end_connect(struct peer_end *end)
 
     if (fd < 0 || conn_open(end, fd))
         connect_later(end, "connection failed");
+}
+
+void peer_end_hurry(struct peer_end *end)
+{
+    if (end->state != PEER_DOWN || end->conn || end->is_gone)
+        return;
+    (void)event_del(end->retry);
+    set_state(end, PEER_CONNECTING, NULL);
+    end_connect(end);
 }
 
 /* ---- life ---- */

@@ -102,7 +102,7 @@ struct ch_http_server {
     void *arg;
     int fd, port;
     struct event accept_event, accept_again_event;
-    bool is_draining, is_freed;
+    bool is_leaving, is_draining, is_freed;
     size_t conn_count; // relaxed atomic: other threads may look
     size_t held;       // bytes of input, bodies and unsent replies
     struct ch_http_conn *conns, *dead, *resume;

@@ -91,7 +91,7 @@ static void head_begin(struct ch_http_exchange *x, int status, const char *conte
     struct ch_http_server *server = x->conn->server;
     struct ch_buf *head = &server->head;
 
-    if (server->is_draining)
+    if (server->is_leaving || server->is_draining)
         x->conn->is_last = true;
     ch_buf_reset(head);
     ch_buf_append(head, "HTTP/1.1 ", 9);

@@ -268,6 +268,11 @@ size_t ch_http_server_connections(const struct ch_http_server *server)
     return __atomic_load_n(&server->conn_count, __ATOMIC_RELAXED);
 }
 
+void ch_http_server_leave(struct ch_http_server *server)
+{
+    server->is_leaving = true;
+}
+
 void ch_http_server_drain(struct ch_http_server *server)
 {
     struct ch_http_conn *conn, *next;
