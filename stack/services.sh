@@ -3,11 +3,11 @@
 # The instances of the three services: environment from stack/env/, start, stop, readiness.
 # Must never start a service with anything in its environment that its env file does not show.
 
-# counterpart_of INSTANCE SERVICE: prints where the instance of SERVICE with the same number takes gRPC.
-counterpart_of() {
-  local number
-  number=$(number_of "$1")
-  echo "127.0.0.1:$(port_of "$2$( ((number == 1)) || echo "-$number")" GRPC)"
+# addresses_of SERVICE KIND: prints where its instances listen, with commas between.
+addresses_of() {
+  local name text=''
+  for name in $(siblings_of "$1"); do text+=${text:+,}127.0.0.1:$(port_of "$name" "$2"); done
+  echo "$text"
 }
 
 # wishes_for INSTANCE: prints what the caller's environment sets: ORDER_MANAGER_LOG_LEVEL=debug sets LOG_LEVEL in each instance of
@@ -25,9 +25,9 @@ service_environment() {
   local name
   SERVICE=$(service_of "$1")
   SERVICE_SCHEMA=${SCHEMA[$SERVICE]}
-  FRUIT_CATALOG_GRPC=$(counterpart_of "$1" fruit-catalog)
-  ORDER_MANAGER_GRPC=$(counterpart_of "$1" order-manager)
-  DELIVERY_MOCK_GRPC=$(counterpart_of "$1" delivery-mock)
+  FRUIT_CATALOG_GRPC=$(addresses_of fruit-catalog GRPC)
+  ORDER_MANAGER_GRPC=$(addresses_of order-manager GRPC)
+  DELIVERY_MOCK_GRPC=$(addresses_of delivery-mock GRPC)
   SERVICE_HTTP_PORT=$(port_of "$1" HTTP)
   SERVICE_GRPC_PORT=$(port_of "$1" GRPC)
   SERVICE_ADMIN_PORT=$(port_of "$1" ADMIN)
