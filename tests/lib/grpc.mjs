@@ -21,14 +21,15 @@ const packages = grpc.loadPackageDefinition(definitions);
 const OPTIONS = { 'grpc.enable_retries': 0, 'grpc.service_config_disable_resolution': 1 };
 
 const clients = new Map();
-export function client(name, full = SERVICE_OF[name]) {
-  const key = `${name} ${full}`;
+const clientAt = (address, full) => {
+  const key = `${address} ${full}`;
   if (!clients.has(key)) {
     const Client = full.split('.').reduce((at, part) => at[part], packages);
-    clients.set(key, new Client(service(name).grpc, grpc.credentials.createInsecure(), OPTIONS));
+    clients.set(key, new Client(address, grpc.credentials.createInsecure(), OPTIONS));
   }
   return clients.get(key);
-}
+};
+export const client = (name, full = SERVICE_OF[name]) => clientAt(service(name).grpc, full);
 
 export function closeClients() {
   for (const one of clients.values()) one.close();
@@ -42,10 +43,10 @@ export function metadata(token, more = {}) {
   return made;
 }
 
-// rpc('order-manager', 'GetOrder', {...}, token): { code, value, details }; a failure is a value too.
-export function rpc(name, method, request, token, { deadline = 5000, headers, full } = {}) {
+// rpc('order-manager', 'GetOrder', {...}, token): { code, value, details }; a failure is a value too. `at`: another instance's address.
+export function rpc(name, method, request, token, { deadline = 5000, headers, full, at } = {}) {
   return new Promise((resolve) => {
-    client(name, full)[method](request, metadata(token, headers), { deadline: Date.now() + deadline }, (error, value) =>
+    (at ? clientAt(at, full ?? SERVICE_OF[name]) : client(name, full))[method](request, metadata(token, headers), { deadline: Date.now() + deadline }, (error, value) =>
       resolve({ code: error ? error.code : grpc.status.OK, codeName: grpc.status[error ? error.code : 0], details: error?.details, metadata: error?.metadata, value }),
     );
   });
