@@ -1,5 +1,5 @@
--- The other side of "orders": the least an order is in one transaction, as pgbench runs it.
-\set sku random(1, 64)
+-- The other side of "orders" and "flash": the least an order is in one transaction, as pgbench runs it with -D skus=N.
+\set sku random(1, :skus)
 \set buyer random(1, 100000)
 BEGIN;
 UPDATE bench.skus SET available = available - 1 WHERE sku_id = :sku AND available >= 1;
