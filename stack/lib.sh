@@ -171,9 +171,13 @@ birth_of() {
   echo "$(</proc/sys/kernel/random/boot_id) ${fields[19]}"
 }
 
+# record NAME PID: said twice at a start, by the new process of itself and by ./dev: whole each time, for ./dev looks meanwhile.
 record() {
-  birth_of "$2" >"$RUN/$1.birth" || true
-  echo "$2" >"$RUN/$1.pid"
+  local draft=$RUN/$1.$BASHPID.new
+  birth_of "$2" >"$draft" || true
+  mv -f "$draft" "$RUN/$1.birth"
+  echo "$2" >"$draft"
+  mv -f "$draft" "$RUN/$1.pid"
 }
 
 # pid_of NAME: prints the recorded process if it lives and is the one that was recorded.
