@@ -10,10 +10,10 @@ const unsent = async () => Number((await db.query('SELECT count(*) FROM orders.o
 const placed = async () => Number((await db.query("SELECT count(*) FROM orders.orders WHERE status <> 'ABORTED'")).rows[0].count);
 
 // Orders a second from the first request until the outbox is empty; every 201 must stand in the database.
-async function ordersOnce(skus, salt) {
+async function ordersOnce(connections, skus, salt) {
   const before = await placed();
   const started = performance.now();
-  const out = run('wrk', ['-t1', `-c${clients}`, `-d${seconds}s`, '-s', 'bench/orders.lua', status.services['order-manager'].http, '--', join(dir, 'tokens'), skus, salt]);
+  const out = run('wrk', ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', 'bench/orders.lua', status.services['order-manager'].http, '--', join(dir, 'tokens'), skus, salt]);
   while (await unsent()) await wait(10);
   const took = (performance.now() - started) / 1000;
   const [, requests, , refused, p50, p99] = out.match(/RESULT (\d+) (\d+) (\d+) (\d+) (\d+)/).map(Number);
@@ -23,19 +23,25 @@ async function ordersOnce(skus, salt) {
   return { rate: requests / took, p50: p50 / 1000, p99: p99 / 1000, drainS: took - seconds };
 }
 
+// Both sides at as many clients, and the shop with more buyers at once: its batches grow with those who wait.
+const CONNECTIONS = [clients, 64];
+
 export async function orders() {
   const { skus } = await makeProducts(16, 4);
-  writeFileSync(join(dir, 'skus'), skus.join('\n') + '\n');
+  const list = join(dir, 'skus');
+  writeFileSync(list, skus.join('\n') + '\n');
   writeFileSync(join(dir, 'tokens'), (await buyerTokens(64)).join('\n') + '\n');
-  const ours = [], theirs = [];
+  const pairs = CONNECTIONS.map(() => []);
   await withPgbench(async (pgbench) => {
-    await ordersOnce(join(dir, 'skus'), `warm-${Date.now()}`);
+    await ordersOnce(clients, list, `warm-${Date.now()}`);
     await db.query('VACUUM ANALYZE'); // both sides alike, as pgbench does for its own tables
-    for (let i = 0; i < rounds; i++) {
-      theirs.push(pgbench(skus.length));
-      ours.push(await ordersOnce(join(dir, 'skus'), `run-${i}-${Date.now()}`));
-    }
+    for (let i = 0; i < rounds; i++)
+      for (const [at, connections] of CONNECTIONS.entries())
+        pairs[at].push({ theirs: pgbench(skus.length), ...(await ordersOnce(connections, list, `run-${i}-${Date.now()}`)) });
   });
-  return [{ name: `POST orders at ${clients} clients until the outbox is empty / one-transaction pgbench`, limit: 0.5, ours: median(ours.map((o) => o.rate)), theirs: median(theirs),
-           unit: 'orders/s', ratio: median(ours.map((o, i) => o.rate / theirs[i])), p50Ms: median(ours.map((o) => o.p50)), p99Ms: median(ours.map((o) => o.p99)), drainS: median(ours.map((o) => o.drainS)) }];
+  return CONNECTIONS.map((connections, at) => {
+    const of = (name) => median(pairs[at].map((pair) => pair[name]));
+    return { name: `POST orders at ${connections} connections until the outbox is empty / one-transaction pgbench at ${clients} clients`, limit: 0.5,
+             ours: of('rate'), theirs: of('theirs'), unit: 'orders/s', ratio: median(pairs[at].map((pair) => pair.rate / pair.theirs)), p50Ms: of('p50'), p99Ms: of('p99'), drainS: of('drainS') };
+  });
 }

@@ -61,13 +61,13 @@ FROM orders.orders
 WHERE order_id = $1::uuid AND status <> 'ABORTED';
 
 -- name: order_page_by_buyer :read
--- A page of the buyer's orders, newest first, after the order with id $2.
+-- A page of the buyer's orders, newest first, after the order with id $2. A fence has no number; the condition is that of orders_by_buyer.
 SELECT order_id, order_no, buyer_id, status, items_krw, shipping_fee_krw, total_krw,
        recipient->>'name', recipient->>'phone', recipient->>'postcode', recipient->>'address1', recipient->>'address2',
        recipient->>'doorNote', gift_message, masked_payment_token, delivery_status, delivery_carrier, delivery_invoice_no,
        delivery_as_of, created_at, updated_at
 FROM orders.orders
-WHERE buyer_id = $1::uuid AND order_id < $2::uuid AND ($3::text IS NULL OR status = $3::text) AND status <> 'ABORTED'
+WHERE buyer_id = $1::uuid AND order_id < $2::uuid AND ($3::text IS NULL OR status = $3::text) AND order_no IS NOT NULL
 ORDER BY order_id DESC
 LIMIT $4::int4;
 
