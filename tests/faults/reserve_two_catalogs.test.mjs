@@ -4,14 +4,18 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import pg from 'pg';
 
 import { rows, value } from '../lib/db.mjs';
 import { closeClients, grpc, rpc } from '../lib/grpc.mjs';
 import { call } from '../lib/http.mjs';
 import { uuid7 } from '../lib/ids.mjs';
 import { scaleTo } from '../lib/instances.mjs';
+import { ledgerGaps } from '../lib/rush.mjs';
 import { makeFarm, makeProduct } from '../lib/shop.mjs';
+import { stack } from '../lib/stack.mjs';
 import { serviceToken } from '../lib/tokens.mjs';
+import { until } from '../lib/until.mjs';
 
 const STOCK = 150;
 const CALLS = 40; // at each instance
@@ -83,7 +87,32 @@ test('crossed SKUs at two instances, and a farm that changes the stock: no deadl
        FROM catalog.skus s WHERE s.sku_id = $1`, skuId, STOCK);
     assert.equal(available, changes - taken, `${initial} at first; adjusted to ${changes}; ${taken} taken`);
     assert.ok(lowest >= 0);
+    assert.equal(await ledgerGaps(value, skuId), 0, 'rows of the ledger that do not follow another');
   }
+});
+
+// The farm's transaction holds the first SKU until both instances wait. Whoever had locked others before it would now hold what the other
+// one needs.
+test('two batches that waited for the same farm do not wait for each other', { timeout: 60_000 }, async () => {
+  const { skus } = await makeProduct(farm, { skus: Array.from({ length: 20 }, (_, n) => ({ grade: ['특', '상', '보통', '못난이'][n % 4], weightG: 1000 + 100 * n })) });
+  const [first] = skus.map(({ skuId }) => skuId).sort();
+  const deadlocksBefore = await deadlocks();
+  const farmer = new pg.Client({ connectionString: stack.postgres.uri });
+  await farmer.connect();
+  try {
+    for (let n = 0; n < 3; n++) {
+      await farmer.query('BEGIN');
+      await farmer.query('SELECT 1 FROM catalog.skus WHERE sku_id = $1 FOR UPDATE', [first]);
+      const both = Promise.all([reserve(catalogs[0], [wishFor(skus)]), reserve(catalogs[1], [wishFor([...skus].reverse())])]);
+      both.catch(() => {}); // told below
+      await until(async () => (await value("SELECT count(*)::int FROM pg_stat_activity WHERE datname = 'gwasuwon' AND usename = 'catalog_app' AND wait_event_type = 'Lock'")) === 2, { what: 'both instances to wait' });
+      await farmer.query('COMMIT');
+      for (const [{ outcome }] of await both) assert.equal(outcome, 'RESERVE_OUTCOME_RESERVED');
+    }
+  } finally {
+    await farmer.end();
+  }
+  assert.equal(await deadlocks(), deadlocksBefore, 'deadlocks');
 });
 
 test('the same order at both instances at once is reserved once', { timeout: 30_000 }, async () => {

@@ -78,12 +78,20 @@ export async function rush(places, connections, requests) {
   return { answers, ms };
 }
 
+// Each row of a SKU's ledger begins with what another one left: how many do not. A reservation that worked with a stock that was no longer
+// true leaves such a gap, even when the sum comes out right.
+export const ledgerGaps = (value, skuId) => value(
+  `SELECT count(*)::int FROM (
+     (SELECT available_after - delta FROM catalog.stock_ledger WHERE sku_id = $1 UNION ALL SELECT available FROM catalog.skus WHERE sku_id = $1)
+     EXCEPT ALL (SELECT available_after FROM catalog.stock_ledger WHERE sku_id = $1 UNION ALL SELECT 0)) AS gaps`, skuId);
+
 // What the books say after a sale of one SKU that began with `stock` boxes: all of it by SQL. `value(sql, ...values)` answers one number.
 export async function booksOf(value, skuId) {
   const ask = (sql) => value(sql, skuId);
   return {
     available: await ask('SELECT available FROM catalog.skus WHERE sku_id = $1'),
     ledger: await ask('SELECT coalesce(sum(delta), 0)::int FROM catalog.stock_ledger WHERE sku_id = $1'),
+    ledgerGaps: await ledgerGaps(value, skuId),
     ledgerLowest: await ask('SELECT min(available_after)::int FROM catalog.stock_ledger WHERE sku_id = $1'),
     reservations: await ask("SELECT count(*)::int FROM catalog.stock_ledger WHERE sku_id = $1 AND kind = 'RESERVATION'"),
     held: await ask("SELECT coalesce(sum(l.quantity), 0)::int FROM catalog.hold_lines l JOIN catalog.holds h USING (order_id) WHERE l.sku_id = $1 AND h.state IN ('HELD', 'SOLD')"),
