@@ -12,12 +12,12 @@
 #define USUAL_MIN      5                         // of one route in a window
 #define LIMIT_CALM     256
 #define LIMIT_LEAST    16
-#define STRETCH_MAX    10.0 // times the usual: a group commit then spends a tenth of its time on what a lone one costs
-#define SHRINK_MOST    0.7  // of the limit, in one window
-#define GROWTH         16   // of the limit, in one window: a part
-#define USUAL_DOWN     4    // a faster window counts a quarter
-#define USUAL_UP       256  // a slower one, when calm
-#define USUAL_UP_FLOOR 16   // … and when hardly anything is let in
+#define STRETCH_MAX    8.0 // times the usual: see ADR 0010
+#define SHRINK_MOST    0.7 // of the limit, in one window
+#define GROWTH         16  // of the limit, in one window: a part
+#define USUAL_DOWN     4   // a faster window counts a quarter
+#define USUAL_UP       256 // a slower one, when quiet
+#define USUAL_UP_FLOOR 16  // … and when hardly anything is let in
 
 static const struct ch_metric refused_metric = {
     .name = "requests_shed_total",
@@ -87,7 +87,7 @@ void ch_shed_leave(struct ch_shed *shed, enum ch_shed_class class)
 
 /* ---- learning ---- */
 
-// What the window before said of this route. Faster is believed soon; slower only when nothing waited, or when so
+// What the window before said of this route. Faster is believed soon; slower only when little was in flight, or when so
 // little is let in that what is seen is what the work takes.
 static void usual_fold(const struct ch_shed *shed, struct ch_shed_usual *usual)
 {
@@ -105,7 +105,7 @@ static void usual_fold(const struct ch_shed *shed, struct ch_shed_usual *usual)
         usual->usual_ns -= (usual->usual_ns - mean_ns) / USUAL_DOWN;
     else if (get(&shed->limit) <= LIMIT_LEAST)
         usual->usual_ns += (mean_ns - usual->usual_ns) / USUAL_UP_FLOOR;
-    else if (shed->is_calm)
+    else if (shed->is_quiet)
         usual->usual_ns += (mean_ns - usual->usual_ns) / USUAL_UP;
 }
 
@@ -158,8 +158,8 @@ void ch_shed_turn(struct ch_shed *shed, int64_t now_ns)
     shed->has_shed = false;
     if (shed->count < SAMPLES_MIN && now_ns - shed->window_ns < 10 * WINDOW_NS)
         return;
-    shed->is_calm = shed->peak * 2 <= get(&shed->limit);
-    if (shed->is_calm && get(&shed->limit) < shed->limit_calm)
+    shed->is_quiet = shed->peak <= LIMIT_LEAST;
+    if (shed->peak * 2 <= get(&shed->limit) && get(&shed->limit) < shed->limit_calm)
         set(&shed->limit, get(&shed->limit) + 1 + (shed->limit_calm - get(&shed->limit)) / 4);
     else if (shed->count >= SAMPLES_MIN)
         limit_move(shed);

@@ -46,7 +46,7 @@ struct ch_shed {
     size_t peak;
     bool has_shed;
     /* what the last one said */
-    bool is_calm;    /**< less than half of the limit was used */
+    bool is_quiet;   /**< so little was in flight that nothing waited */
     int64_t shed_ns; /**< when a window last refused something; 0: all is well */
 };
 
