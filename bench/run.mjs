@@ -11,10 +11,11 @@ import { detail } from './detail.mjs';
 import { flash } from './flash.mjs';
 import { db, dir, pauseSimulation, rounds, seconds } from './lib.mjs';
 import { orders } from './orders.mjs';
+import { overload } from './overload.mjs';
 import { memory, start } from './processes.mjs';
 
 // Each answers a list of results: a ratio of `ours` to `theirs` that shall reach its limit, or a value that shall not pass it.
-const benches = { detail, orders, memory, start, flash };
+const benches = { detail, orders, memory, start, flash, overload };
 
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(benches);
 for (const name of wanted) {
