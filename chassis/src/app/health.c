@@ -61,6 +61,11 @@ bool ch_health_is_ready(void)
     return atomic_load(&health.is_serving) && !atomic_load(&health.is_draining) && is_all_up(true);
 }
 
+bool ch_health_are_required_up(void)
+{
+    return is_all_up(true);
+}
+
 const char *ch_health_status(void)
 {
     if (atomic_load(&health.is_draining))

@@ -24,10 +24,12 @@
 #else
 #define BUILD_NOTE ""
 #endif
-#define EXIT_SECOND_SIGNAL 130
-#define TOKEN_LOOK_S       5
-#define HANG_S             15 /**< more than a drain takes beyond its own limits */
-#define TELEMETRY_FLUSH_NS (2 * INT64_C(1000000000))
+#define EXIT_SECOND_SIGNAL   130
+#define TOKEN_LOOK_S         5
+#define HANG_S               15 /**< more than a drain takes beyond its own limits */
+#define TELEMETRY_FLUSH_NS   (2 * INT64_C(1000000000))
+#define DEPENDENCIES_WAIT_NS (2 * INT64_C(1000000000))
+#define DEPENDENCIES_LOOK_NS 5000000
 
 struct ch_process ch_process;
 
@@ -251,19 +253,31 @@ static int fail_to_listen(enum ch_err err, const struct ch_ports *ports, int por
     return fail(what, err, EX_OSERR);
 }
 
+/** Whoever restarts instances in turn sends requests here as soon as it listens: they would be refused until the
+ * database is there. Bounded: without it the service listens too, and says by its readiness what is missing. */
+static void await_dependencies(void)
+{
+    const int64_t until_ns = ch_now_ns() + DEPENDENCIES_WAIT_NS;
+    const struct timespec pause = {.tv_nsec = DEPENDENCIES_LOOK_NS};
+
+    while (!ch_health_are_required_up() && ch_now_ns() < until_ns)
+        (void)nanosleep(&pause, NULL); // cut short by a signal: looks sooner
+}
+
 static int start_listening(void)
 {
     struct ch_ports ports = {.http = (int)ch_settings.http_port, .grpc = (int)ch_settings.grpc_port};
     struct ch_ports admin = {.http = (int)ch_settings.admin_port};
     enum ch_err err = CH_OK;
 
+    err = ch_loop_state_call(ch_process.admin, ch_loop_state_listen, &admin);
+    if (err)
+        return fail_to_listen(err, &admin, admin.http);
+    await_dependencies();
     for (int i = 0; i < ch_process.loop_count && !err; i++)
         err = ch_loop_state_call(&ch_process.loops[i], ch_loop_state_listen, &ports);
     if (err)
         return fail_to_listen(err, &ports, strcmp(ports.refused, "GRPC_PORT") == 0 ? ports.grpc : ports.http);
-    err = ch_loop_state_call(ch_process.admin, ch_loop_state_listen, &admin);
-    if (err)
-        return fail_to_listen(err, &admin, admin.http);
     ch_metrics_on_scrape(ch_stats_on_scrape, &ch_process);
     ch_health_set_serving(true);
     ch_log(CH_LOG_INFO, NULL, "service.listening", CH_LI("http_port", ports.http), CH_LI("grpc_port", ports.grpc),
