@@ -57,9 +57,11 @@ step_heads() {
 
 step_gcc() { "$ROOT/dev" build release; }
 
-# A build folder of its own: Meson fixes the compiler when the folder is made.
+# A build folder of its own: Meson fixes the compiler when the folder is made. With the named steps, so that their code is looked at too.
 step_clang() {
-  [[ -e build/clang/build.ninja ]] || CC=clang meson setup build/clang -Dbuildtype=debugoptimized -Db_ndebug=false -Db_lundef=false || return
+  local -a again=()
+  [[ ! -e build/clang/build.ninja ]] || again=(--reconfigure)
+  CC=clang meson setup "${again[@]}" build/clang -Dbuildtype=debugoptimized -Db_ndebug=false -Db_lundef=false -Dpoints=true || return
   ninja -C build/clang
 }
 
