@@ -34,6 +34,15 @@ export function planned(only = []) {
 // The stack, new unless a kept one may be used, its services taken over; what visits need.
 export async function openWorld(build, isKept) {
   if (!isKept) wipe();
+  try {
+    return await makeWorld(build);
+  } catch (error) {
+    if (!isKept) wipe();
+    throw error;
+  }
+}
+
+async function makeWorld(build) {
   process.env.FRUIT_CATALOG_HOLD_TTL_S = '1';
   execFileSync(`${ROOT}/dev`, ['up', '--kind', 'points', '--instances', '2', '--no-seed'], { stdio: ['ignore', 'ignore', 'inherit'] });
   const { stack, environmentOf, SERVICES } = await import('../lib/stack.mjs');
