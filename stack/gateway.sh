@@ -19,26 +19,30 @@ upstream_servers() {
 
 start_gateway() {
   local sum
+  prepare_tls
   FRUIT_CATALOG_SERVERS=$(upstream_servers fruit-catalog)
   ORDER_MANAGER_SERVERS=$(upstream_servers order-manager)
   DELIVERY_MOCK_SERVERS=$(upstream_servers delivery-mock)
   mkdir -p "$NGINX_DIR/temp"
   NGINX_USER=
+  TLS_LISTEN_V6= # where the machine has an IPv6 loopback: localhost means both
+  [[ ! -e /proc/net/if_inet6 ]] || ! grep -q ' lo$' /proc/net/if_inet6 || TLS_LISTEN_V6="listen [::1]:$GATEWAY_TLS_PORT ssl backlog=4096;"
   ((EUID != 0)) || NGINX_USER='user root;' # its workers read the checkout, which may be root's alone
   render "$ROOT/stack/nginx.conf" | put 644 "$NGINX_DIR/nginx.conf"
   render "$ROOT/stack/nginx-headers.conf" | put 644 "$NGINX_DIR/headers.conf"
-  sum=$(sum_of "$NGINX_DIR/nginx.conf" "$NGINX_DIR/headers.conf")
+  sum=$(sum_of "$NGINX_DIR/nginx.conf" "$NGINX_DIR/headers.conf" "$TLS_DIR/gateway.pem")
   if is_current gateway "$sum"; then
     return
   fi
   stop_gateway
   require_free gateway "$GATEWAY_PORT"
+  require_free gateway "$GATEWAY_TLS_PORT"
   launch gateway "$sum" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     /usr/sbin/nginx -p "$NGINX_DIR" -c "$NGINX_DIR/nginx.conf" -e stderr
   STARTED[gateway]=1
 }
 
-wait_gateway() { wait_ready gateway 10 curl -fsS -m 2 -o /dev/null "$GATEWAY_URL/"; }
+wait_gateway() { wait_ready gateway 10 curl -fsS -m 2 --cacert "$CA_FILE" -o /dev/null "$GATEWAY_TLS_URL/"; }
 
 stop_gateway() {
   begin_stop gateway "$([[ ${1:-} == now ]] && echo KILL || echo TERM)"

@@ -3,7 +3,7 @@
 # Ports and passwords of this stack: chosen at the first start, kept in var/ so that they stay. Each port can be fixed by an
 # environment variable of its name. Must never move a port that was handed out: status, tokens and tests rely on it.
 
-PORT_NAMES=(GATEWAY_PORT
+PORT_NAMES=(GATEWAY_PORT GATEWAY_TLS_PORT
   FRUIT_CATALOG_HTTP_PORT FRUIT_CATALOG_GRPC_PORT FRUIT_CATALOG_ADMIN_PORT
   ORDER_MANAGER_HTTP_PORT ORDER_MANAGER_GRPC_PORT ORDER_MANAGER_ADMIN_PORT
   DELIVERY_MOCK_HTTP_PORT DELIVERY_MOCK_GRPC_PORT DELIVERY_MOCK_ADMIN_PORT
@@ -98,6 +98,7 @@ load_stack() {
   . "$VAR/secrets.env"
   count_instances "$(remembered_instances)"
   GATEWAY_URL=http://127.0.0.1:$GATEWAY_PORT
+  GATEWAY_TLS_URL=https://localhost:$GATEWAY_TLS_PORT
   JWT_ISSUER=$GATEWAY_URL/auth
   POSTGRES_URI=postgresql://postgres:$POSTGRES_PASSWORD@127.0.0.1:$POSTGRES_PORT/gwasuwon
   RABBITMQ_URI=amqp://gwasuwon:$RABBITMQ_PASSWORD@127.0.0.1:$RABBITMQ_PORT/%2F

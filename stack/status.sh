@@ -17,17 +17,17 @@ status_json() {
       jq -n --arg owner "${schema}_owner" --arg owner_uri "$(role_uri "$service" owner)" --arg app "${schema}_app" --arg app_uri "$(role_uri "$service" app)" \
         '{postgres: {roles: {($owner): $owner_uri, ($app): $app_uri}}}'
     done
-    jq -n --arg gateway "$GATEWAY_URL" --arg issuer "$JWT_ISSUER" --arg postgres "$POSTGRES_URI" --argjson postgres_pid "$(pid_or_null postgres)" \
+    jq -n --arg gateway "$GATEWAY_URL" --arg gatewayTls "$GATEWAY_TLS_URL" --arg caFile "$CA_FILE" --arg issuer "$JWT_ISSUER" --arg postgres "$POSTGRES_URI" --argjson postgres_pid "$(pid_or_null postgres)" \
       --arg amqp "$RABBITMQ_URI" --arg management "http://gwasuwon:$RABBITMQ_PASSWORD@127.0.0.1:$RABBITMQ_MANAGEMENT_PORT" \
       --argjson rabbitmq_pid "$(pid_or_null rabbitmq)" --arg var "$VAR" --arg kind "$KIND" --slurpfile directory "$ROOT/stack/accounts.json" \
-      '{$gateway, $issuer, postgres: {uri: $postgres, pid: $postgres_pid}, rabbitmq: {$amqp, $management, pid: $rabbitmq_pid},
+      '{$gateway, $gatewayTls, $caFile, $issuer, postgres: {uri: $postgres, pid: $postgres_pid}, rabbitmq: {$amqp, $management, pid: $rabbitmq_pid},
         accounts: [$directory[0].accounts[] | {name, role, sub, farmId: (.farmId // null)}], $kind, $var}'
-  } | jq -s 'reduce .[] as $part ({}; . * $part) | {gateway, services, postgres, rabbitmq, issuer, accounts, kind, var}'
+  } | jq -s 'reduce .[] as $part ({}; . * $part) | {gateway, gatewayTls, caFile, services, postgres, rabbitmq, issuer, accounts, kind, var}'
 }
 
 status_text() {
   local name pid where code=0
-  local -A port=([postgres]=$POSTGRES_PORT [rabbitmq]=$RABBITMQ_PORT [gateway]=$GATEWAY_PORT)
+  local -A port=([postgres]=$POSTGRES_PORT [rabbitmq]=$RABBITMQ_PORT [gateway]="$GATEWAY_TLS_PORT and $GATEWAY_PORT")
   for name in "${COMPONENTS[@]}"; do
     if is_instance "$name"; then
       where="http $(port_of "$name" HTTP)  grpc $(port_of "$name" GRPC)  admin $(port_of "$name" ADMIN)"
@@ -41,7 +41,7 @@ status_text() {
       code=3 IS_EXPLAINED=1
     fi
   done
-  printf '\n  gateway %s   API docs %s/docs/   state %s\n' "$GATEWAY_URL" "$GATEWAY_URL" "$VAR"
+  printf '\n  gateway %s   %s   API docs %s/docs/\n  certificates are signed by %s   state %s\n' "$GATEWAY_TLS_URL" "$GATEWAY_URL" "$GATEWAY_TLS_URL" "$CA_FILE" "$VAR"
   return "$code"
 }
 

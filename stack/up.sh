@@ -83,7 +83,7 @@ verb_up() {
     report "$service" "$KIND"
   done
   wait_gateway
-  report gateway "$GATEWAY_URL"
+  report gateway "$GATEWAY_TLS_URL, $GATEWAY_URL${TLS_MADE:+; $TLS_MADE}"
   [[ -z $is_seeding ]] || seed_once
   welcome
 }
@@ -108,9 +108,9 @@ welcome() {
 
 Gwasuwon (과수원) is up after $(elapsed) s.
 
-  shop        $GATEWAY_URL/
+  shop        $GATEWAY_TLS_URL/   its certificate is signed by ${CA_FILE#"$PWD"/}
   API         $GATEWAY_URL/api/v1/products
-  API docs    $GATEWAY_URL/docs/
+  API docs    $GATEWAY_TLS_URL/docs/
   RabbitMQ    http://127.0.0.1:$RABBITMQ_MANAGEMENT_PORT/   user gwasuwon, password: RABBITMQ_PASSWORD in ${VAR#"$PWD"/}/secrets.env
   database    ./dev psql
 
@@ -144,7 +144,7 @@ verb_down() {
   [[ -e $VAR/.gwasuwon ]] || fail "$VAR does not look like a stack's folder: not deleted"
   refuge=$(readlink "$VAR/postgres" || true)
   [[ $refuge != /var/tmp/gwasuwon-* ]] || rm -rf "$refuge"
-  for name in postgres rabbitmq nginx env keys log run ports.env secrets.env kind instances seeded; do rm -rf "${VAR:?}/$name"; done
+  for name in postgres rabbitmq nginx tls env keys log run ports.env secrets.env kind instances seeded; do rm -rf "${VAR:?}/$name"; done
   rm -f "$VAR/.gwasuwon" "$VAR/lock"
   rmdir "$VAR" 2>/dev/null || true # something of yours is in it: left alone
   say down "$VAR is wiped"
