@@ -138,7 +138,7 @@ part_faults() { counted 'fault tests' node_tests faults 1 "$ROOT"/tests/faults/*
 # Against a stack of its own, of release builds: crashes are met at the speed that users see.
 part_chaos() {
   counted 'the checker of chaos' node_tests chaos 1 "$ROOT"/tests/chaos/*.test.mjs
-  counted 'chaos' env GWASUWON_VAR="$HOME_VAR" node "$ROOT/tests/chaos/run.mjs" --minutes 1.5 --counted
+  counted 'chaos' env GWASUWON_VAR="$HOME_VAR" node "$ROOT/tests/chaos/run.mjs" --minutes 3 --counted
 }
 part_points() {
   check 'the build with steps' "$ROOT/dev" build points

@@ -116,8 +116,10 @@ async function main() {
   const weather = await storm(shop, journal);
   await journal.close();
   say(`faults: ${JSON.stringify(weather.counts)}, ${weather.skipped} skipped because their target was down`);
-  const [alone, shadowed] = [watch.slowest(false), watch.slowest(true)];
-  say(`recoveries: ${watch.recoveries.length}; slowest ${alone.name} ${alone.ms} ms; while something else was broken too ${shadowed.name} ${shadowed.ms} ms`);
+  for (const { name, times, medianMs, slowestMs, slowestShadowedMs } of watch.table) {
+    const ms = (value) => (value === null ? '-' : `${value} ms`);
+    say(`  recovered ${name} ${times} times: first success after it answered, median ${ms(medianMs)}, slowest ${ms(slowestMs)}; while something else was broken too ${ms(slowestShadowedMs)}`);
+  }
   const judged = await check(path, stack.status, say);
   const totals = report(judged, say);
   const runs = judgeRun(weather, totals);
@@ -127,7 +129,7 @@ async function main() {
   const failed = judged.results.filter(({ violations }) => violations.length > 0).length + badRuns;
   if (failed) say(`replay: ./dev chaos --seed ${options.seed} --minutes ${options.minutes} --instances ${options.instances}${options.only.length ? ` --only ${options.only}` : ''}; journal ${path}`);
   return {
-    last: { ...totals, kills: weather.kills, inFlightShare: weather.inFlightShare, recoveredMsMax: watch.slowest(false).ms },
+    last: { ...totals, kills: weather.kills, inFlightShare: weather.inFlightShare, recoveredMsMax: watch.slowestMs },
     passed: judged.results.length + runs.length - failed,
     failed,
   };

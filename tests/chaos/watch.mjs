@@ -85,8 +85,19 @@ export class Watch {
     });
   }
 
-  slowest(isShadowed) {
-    return this.recoveries.filter((one) => one.isShadowed === isShadowed).reduce((slowest, one) => (one.ms > slowest.ms ? one : slowest), { name: 'none', ms: 0 });
+  // A row for each part that was killed: how often it came back, and the slowest and the middle first success; while something else was broken too, apart.
+  get table() {
+    const names = [...new Set(this.recoveries.map(({ name }) => name))].sort();
+    const times = (name, isShadowed) => this.recoveries.filter((one) => one.name === name && one.isShadowed === isShadowed).map(({ ms }) => ms).sort((a, b) => a - b);
+    return names.map((name) => {
+      const alone = times(name, false), shadowed = times(name, true);
+      return { name, times: alone.length + shadowed.length, medianMs: alone[alone.length >> 1] ?? null, slowestMs: alone.at(-1) ?? null, slowestShadowedMs: shadowed.at(-1) ?? null };
+    });
+  }
+
+  // Of all parts, with nothing else broken.
+  get slowestMs() {
+    return Math.max(0, ...this.table.map(({ slowestMs }) => slowestMs ?? 0));
   }
 
   get unrecovered() {
