@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys and tokens of the local stack: makes the signing key, the JWKS, the services' tokens and a token for a demo account.
-// Exists because the shop has to be usable before an identity provider runs. Must never print a private key, nor leave one
-// readable by others, nor drop a public key that a token in use was signed with.
+// Keys and tokens of the local stack: makes the signing key, the JWKS, the services' client secrets and tokens, and a token for a demo
+// account without a browser. The identity service signs with the same key and takes up a changed one while it runs. Must never print a
+// private key, nor leave one readable by others, nor drop a public key that a token in use was signed with.
 //
 //   node stack/keys.mjs init                     key, JWKS and service tokens: makes what is missing, renews what runs out
 //   node stack/keys.mjs rotate                   a new signing key; the old public key stays in the JWKS
@@ -10,11 +10,12 @@
 // Environment: GWASUWON_VAR, JWT_ISSUER.
 
 import { randomBytes, randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { SignJWT, decodeJwt, exportJWK, exportPKCS8, generateKeyPair, importPKCS8 } from 'jose';
+import { SignJWT, decodeJwt, importPKCS8 } from 'jose';
 
-const ALG = 'RS256';
+import { ALG, KeyFiles, writeWhole } from '../identity/src/keyfiles.mjs';
+
 const DAY_S = 86_400;
 const SERVICE_TTL_S = 30 * DAY_S;
 const SERVICE_RENEW_S = 15 * DAY_S;
@@ -23,12 +24,9 @@ const ACCOUNT_TTL_S = 3600;
 const directory = JSON.parse(readFileSync(new URL('accounts.json', import.meta.url), 'utf8'));
 const issuer = need('JWT_ISSUER');
 const keysDir = join(need('GWASUWON_VAR'), 'keys');
-const files = {
-  jwks: join(keysDir, 'jwks.json'),
-  kid: join(keysDir, 'signing.kid'),
-  privateKey: (kid) => join(keysDir, `${kid}.pem`),
-  serviceToken: (name) => join(keysDir, `${name}.token`),
-};
+const files = new KeyFiles(keysDir);
+const serviceTokenPath = (name) => join(keysDir, `${name}.token`);
+const clientSecretPath = (name) => join(keysDir, `${name}.secret`);
 
 function need(name) {
   if (!process.env[name]) die(`${name} is not set; run this by ./dev`);
@@ -40,41 +38,11 @@ function die(message) {
   process.exit(1);
 }
 
-// A reader sees the old file or the new one, never half of one.
-function writeWhole(path, text, mode) {
-  const draft = `${path}.${process.pid}.new`;
-  writeFileSync(draft, text, { mode });
-  renameSync(draft, path);
-}
-
-const readJwks = () => (existsSync(files.jwks) ? JSON.parse(readFileSync(files.jwks, 'utf8')) : { keys: [] });
-
-// The public key is published before the first token is signed with its private half.
-async function makeKey() {
-  const { publicKey, privateKey } = await generateKeyPair(ALG, { modulusLength: 2048, extractable: true });
-  const kid = `${new Date().toISOString().slice(0, 10)}-${randomBytes(4).toString('hex')}`;
-  const before = existsSync(files.kid) ? readFileSync(files.kid, 'utf8').trim() : null;
-  writeWhole(files.privateKey(kid), await exportPKCS8(privateKey), 0o600);
-  const jwks = readJwks();
-  jwks.keys.unshift({ ...(await exportJWK(publicKey)), kid, use: 'sig', alg: ALG });
-  writeWhole(files.jwks, JSON.stringify(jwks, null, 2) + '\n', 0o644);
-  writeWhole(files.kid, kid + '\n', 0o644);
-  if (before) rmSync(files.privateKey(before), { force: true });
-  return kid;
-}
-
-function signingKid() {
-  if (!existsSync(files.kid)) return null;
-  const kid = readFileSync(files.kid, 'utf8').trim();
-  const isWhole = existsSync(files.privateKey(kid)) && readJwks().keys.some((key) => key.kid === kid);
-  return isWhole ? kid : null;
-}
-
 async function sign(claims, sub, ttlS) {
-  const kid = signingKid();
+  const kid = files.signingKid();
   if (!kid) die('there is no signing key yet: run ./dev up first');
   const now = Math.floor(Date.now() / 1000);
-  const key = await importPKCS8(readFileSync(files.privateKey(kid), 'utf8'), ALG);
+  const key = await importPKCS8(files.privatePem(kid), ALG);
   return new SignJWT(claims)
     .setProtectedHeader({ alg: ALG, kid, typ: 'at+jwt' })
     .setIssuer(issuer)
@@ -106,13 +74,21 @@ function isServiceTokenGood(path, jwks) {
   }
 }
 
+// What a service shows the identity service to get a token.
+function makeClientSecret(name) {
+  if (existsSync(clientSecretPath(name))) return false;
+  writeWhole(clientSecretPath(name), `${randomBytes(32).toString('base64url')}\n`, 0o600);
+  return true;
+}
+
 async function init() {
   mkdirSync(keysDir, { recursive: true, mode: 0o700 });
   const done = [];
-  if (!signingKid()) done.push(`key ${await makeKey()}`);
-  const jwks = readJwks();
+  if (!files.signingKid()) done.push(`key ${await files.rotate()}`);
+  const jwks = files.jwks();
   for (const { name, sub } of directory.services) {
-    const path = files.serviceToken(name);
+    if (makeClientSecret(name)) done.push(`${name} secret`);
+    const path = serviceTokenPath(name);
     if (isServiceTokenGood(path, jwks)) continue;
     const claims = { scope: 'internal', roles: ['service'], service: name };
     writeWhole(path, (await sign(claims, sub, SERVICE_TTL_S)) + '\n', 0o600);
@@ -139,7 +115,7 @@ async function token(args) {
 const commands = {
   init,
   token,
-  rotate: async () => console.log(`signing with key ${await makeKey()}; older tokens stay valid until they run out`),
+  rotate: async () => console.log(`signing with key ${await files.rotate()}; older tokens stay valid until they run out`),
 };
 const [command, ...args] = process.argv.slice(2);
 if (!commands[command]) die(`unknown command "${command}"`);

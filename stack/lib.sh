@@ -10,7 +10,7 @@ KEYS_DIR=$VAR/keys
 export GWASUWON_VAR=$VAR
 
 SERVICES=(fruit-catalog order-manager delivery-mock)
-declare -A SCHEMA=([fruit-catalog]=catalog [order-manager]=orders [delivery-mock]=delivery)
+declare -A SCHEMA=([fruit-catalog]=catalog [order-manager]=orders [delivery-mock]=delivery [identity]=identity)
 INSTANCES_MAX=3
 INSTANCES=()  # the processes of the services: order-manager, order-manager-2, ...; count_instances says how many
 COMPONENTS=() # all that can be started and stopped
@@ -22,7 +22,7 @@ count_instances() {
   for service in "${SERVICES[@]}"; do
     for ((n = 1; n <= $1; n++)); do INSTANCES+=("$service$( ((n == 1)) || echo "-$n")"); done
   done
-  COMPONENTS=(postgres rabbitmq "${INSTANCES[@]}" gateway)
+  COMPONENTS=(postgres rabbitmq identity "${INSTANCES[@]}" gateway)
 }
 
 # remembered_instances: prints the number that the last ./dev up --instances gave this stack.
@@ -31,7 +31,8 @@ remembered_instances() { cat "$VAR/instances" 2>/dev/null || echo 1; }
 # service_of INSTANCE, number_of INSTANCE: order-manager-2 is the second of order-manager.
 service_of() { echo "${1%-[2-9]}"; }
 number_of() { [[ $1 =~ -([2-9])$ ]] && echo "${BASH_REMATCH[1]}" || echo 1; }
-is_instance() { [[ -n ${SCHEMA[$(service_of "$1")]:-} ]]; }
+is_service() { [[ " ${SERVICES[*]} " == *" $1 "* ]]; }
+is_instance() { is_service "$(service_of "$1")"; }
 
 # siblings_of SERVICE: prints its instances.
 siblings_of() {

@@ -7,10 +7,12 @@ PORT_NAMES=(GATEWAY_PORT GATEWAY_TLS_PORT
   FRUIT_CATALOG_HTTP_PORT FRUIT_CATALOG_GRPC_PORT FRUIT_CATALOG_ADMIN_PORT
   ORDER_MANAGER_HTTP_PORT ORDER_MANAGER_GRPC_PORT ORDER_MANAGER_ADMIN_PORT
   DELIVERY_MOCK_HTTP_PORT DELIVERY_MOCK_GRPC_PORT DELIVERY_MOCK_ADMIN_PORT
+  IDENTITY_PORT IDENTITY_ADMIN_PORT
   POSTGRES_PORT RABBITMQ_PORT RABBITMQ_MANAGEMENT_PORT RABBITMQ_DIST_PORT EPMD_PORT)
 
 SECRET_NAMES=(POSTGRES_PASSWORD CATALOG_OWNER_PASSWORD CATALOG_APP_PASSWORD ORDERS_OWNER_PASSWORD ORDERS_APP_PASSWORD
-  DELIVERY_OWNER_PASSWORD DELIVERY_APP_PASSWORD RABBITMQ_PASSWORD RABBITMQ_COOKIE)
+  DELIVERY_OWNER_PASSWORD DELIVERY_APP_PASSWORD IDENTITY_OWNER_PASSWORD IDENTITY_APP_PASSWORD IDENTITY_SECRET DEMO_PASSWORD
+  RABBITMQ_PASSWORD RABBITMQ_COOKIE)
 
 # port_names: prints the names of all ports that this stack needs: those of the first instances always, of further ones when there are any.
 port_names() {
@@ -73,6 +75,7 @@ prepare_ports() {
 prepare_secrets() {
   local name salt
   if [[ -e $VAR/secrets.env ]]; then
+    add_secrets
     return
   fi
   {
@@ -89,6 +92,16 @@ prepare_secrets() {
   } | put 600 "$VAR/secrets.env"
 }
 
+# A stack that was made before a secret existed gets it now; the others stay.
+add_secrets() {
+  local name text
+  text=$(<"$VAR/secrets.env")
+  for name in "${SECRET_NAMES[@]}"; do
+    [[ $'\n'$text == *$'\n'"$name="* ]] || text+=$'\n'$name=$(openssl rand -hex 16)
+  done
+  echo "$text" | put 600 "$VAR/secrets.env"
+}
+
 # Ports, secrets and what follows from them, as shell variables.
 load_stack() {
   [[ -e $VAR/ports.env && -e $VAR/secrets.env ]] || fail "this stack was never started ($VAR)" '' './dev up'
@@ -99,7 +112,7 @@ load_stack() {
   count_instances "$(remembered_instances)"
   GATEWAY_URL=http://127.0.0.1:$GATEWAY_PORT
   GATEWAY_TLS_URL=https://localhost:$GATEWAY_TLS_PORT
-  JWT_ISSUER=$GATEWAY_URL/auth
+  JWT_ISSUER=$GATEWAY_TLS_URL/auth
   POSTGRES_URI=postgresql://postgres:$POSTGRES_PASSWORD@127.0.0.1:$POSTGRES_PORT/gwasuwon
   RABBITMQ_URI=amqp://gwasuwon:$RABBITMQ_PASSWORD@127.0.0.1:$RABBITMQ_PORT/%2F
   export JWT_ISSUER

@@ -113,7 +113,7 @@ prepare_roles() {
     pg_query -d postgres -c 'CREATE DATABASE gwasuwon' -c 'REVOKE ALL ON DATABASE gwasuwon FROM PUBLIC' 2>"$log" ||
       fail 'the database gwasuwon could not be made' "$log"
   fi
-  for service in "${SERVICES[@]}"; do
+  for service in "${SERVICES[@]}" identity; do
     schema=${SCHEMA[$service]}
     owner=${schema^^}_OWNER_PASSWORD app=${schema^^}_APP_PASSWORD
     # By standard input: a password on a command line is everybody's.
@@ -126,13 +126,14 @@ prepare_roles() {
 
 migrate() {
   local service schema folder log=$LOGS/migrate.log done=0
-  for service in "${SERVICES[@]}"; do
+  for service in "${SERVICES[@]}" identity; do
     schema=${SCHEMA[$service]}
     folder=$ROOT/services/$service/migrations
+    [[ $service != identity ]] || folder=$ROOT/identity/migrations
     [[ -d $folder ]] || continue
     DATABASE_URL="$(role_uri "$service" owner)?sslmode=disable&search_path=$schema" "$DBMATE" --migrations-dir "$folder" \
       --migrations-table "$schema.schema_migrations" --no-dump-schema migrate >"$log" 2>&1 9>&- ||
-      fail "a migration of $service failed; it was rolled back" "$log" "mend it in services/$service/migrations, run ./dev up again"
+      fail "a migration of $service failed; it was rolled back" "$log" "mend it in ${folder#"$ROOT/"}, run ./dev up again"
     if [[ $(grep -c '^Applied' "$log") -gt 0 ]]; then
       done=$((done + $(grep -c '^Applied' "$log")))
       pg_query -d gwasuwon -c "REVOKE INSERT, UPDATE, DELETE ON $schema.schema_migrations FROM ${schema}_app"

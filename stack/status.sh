@@ -12,22 +12,25 @@ status_json() {
         --arg admin "http://127.0.0.1:$(port_of "$service" ADMIN)" --argjson pid "$(pid_or_null "$service")" \
         '{services: {($name): {$http, $grpc, $admin, $pid}}}'
     done
-    for service in "${SERVICES[@]}"; do
+    for service in "${SERVICES[@]}" identity; do
       schema=${SCHEMA[$service]}
       jq -n --arg owner "${schema}_owner" --arg owner_uri "$(role_uri "$service" owner)" --arg app "${schema}_app" --arg app_uri "$(role_uri "$service" app)" \
         '{postgres: {roles: {($owner): $owner_uri, ($app): $app_uri}}}'
     done
     jq -n --arg gateway "$GATEWAY_URL" --arg gatewayTls "$GATEWAY_TLS_URL" --arg caFile "$CA_FILE" --arg issuer "$JWT_ISSUER" --arg postgres "$POSTGRES_URI" --argjson postgres_pid "$(pid_or_null postgres)" \
       --arg amqp "$RABBITMQ_URI" --arg management "http://gwasuwon:$RABBITMQ_PASSWORD@127.0.0.1:$RABBITMQ_MANAGEMENT_PORT" \
-      --argjson rabbitmq_pid "$(pid_or_null rabbitmq)" --arg var "$VAR" --arg kind "$KIND" --slurpfile directory "$ROOT/stack/accounts.json" \
+      --argjson rabbitmq_pid "$(pid_or_null rabbitmq)" --arg identity "http://127.0.0.1:$IDENTITY_PORT" --arg identity_admin "http://127.0.0.1:$IDENTITY_ADMIN_PORT" \
+      --argjson identity_pid "$(pid_or_null identity)" --arg var "$VAR" --arg kind "$KIND" --slurpfile directory "$ROOT/stack/accounts.json" \
       '{$gateway, $gatewayTls, $caFile, $issuer, postgres: {uri: $postgres, pid: $postgres_pid}, rabbitmq: {$amqp, $management, pid: $rabbitmq_pid},
+        identity: {http: $identity, admin: $identity_admin, pid: $identity_pid},
         accounts: [$directory[0].accounts[] | {name, role, sub, farmId: (.farmId // null)}], $kind, $var}'
-  } | jq -s 'reduce .[] as $part ({}; . * $part) | {gateway, gatewayTls, caFile, services, postgres, rabbitmq, issuer, accounts, kind, var}'
+  } | jq -s 'reduce .[] as $part ({}; . * $part) | {gateway, gatewayTls, caFile, services, postgres, rabbitmq, identity, issuer, accounts, kind, var}'
 }
 
 status_text() {
   local name pid where code=0
-  local -A port=([postgres]=$POSTGRES_PORT [rabbitmq]=$RABBITMQ_PORT [gateway]="$GATEWAY_TLS_PORT and $GATEWAY_PORT")
+  local -A port=([postgres]=$POSTGRES_PORT [rabbitmq]=$RABBITMQ_PORT [gateway]="$GATEWAY_TLS_PORT and $GATEWAY_PORT"
+    [identity]="$IDENTITY_PORT  admin $IDENTITY_ADMIN_PORT")
   for name in "${COMPONENTS[@]}"; do
     if is_instance "$name"; then
       where="http $(port_of "$name" HTTP)  grpc $(port_of "$name" GRPC)  admin $(port_of "$name" ADMIN)"

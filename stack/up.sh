@@ -74,6 +74,8 @@ verb_up() {
   migrate
   report postgres "$( ((MIGRATED)) && echo "$MIGRATED migrations applied" || echo 'schemas are up to date')"
   say keys "$(node "$ROOT/stack/keys.mjs" init 9>&-)"
+  seed_accounts
+  start_identity
   wait_rabbitmq
   report rabbitmq
   for service in "${INSTANCES[@]}"; do start_service "$service"; done
@@ -82,6 +84,8 @@ verb_up() {
     wait_service "$service"
     report "$service" "$KIND"
   done
+  wait_identity
+  report identity "$DEMO_ACCOUNTS"
   wait_gateway
   report gateway "$GATEWAY_TLS_URL, $GATEWAY_URL${TLS_MADE:+; $TLS_MADE}"
   [[ -z $is_seeding ]] || seed_once
@@ -109,12 +113,13 @@ welcome() {
 Gwasuwon (과수원) is up after $(elapsed) s.
 
   shop        $GATEWAY_TLS_URL/   its certificate is signed by ${CA_FILE#"$PWD"/}
+  sign in     $GATEWAY_TLS_URL/shop/   mails land in ${VAR#"$PWD"/}/mail and, for operator1, at $JWT_ISSUER/operator/mail
   API         $GATEWAY_URL/api/v1/products
   API docs    $GATEWAY_TLS_URL/docs/
   RabbitMQ    http://127.0.0.1:$RABBITMQ_MANAGEMENT_PORT/   user gwasuwon, password: RABBITMQ_PASSWORD in ${VAR#"$PWD"/}/secrets.env
   database    ./dev psql
 
-  demo accounts (a token for one: ./dev token buyer1)
+  demo accounts (a token for one: ./dev token buyer1; the password of all, and in ${VAR#"$PWD"/}/secrets.env: $DEMO_PASSWORD)
 $(jq -r '.accounts[] | "    \(.name)\t\(.role)\(if .farmId then ", farm \(.farmId)" else "" end)"' "$ROOT/stack/accounts.json" | expand -t 16)
 TEXT
 }
@@ -133,8 +138,10 @@ verb_down() {
   lock_stack
   count_instances "$INSTANCES_MAX"
   stop_gateway
+  begin_stop identity TERM
   for service in "${INSTANCES[@]}"; do begin_stop "$service" TERM; done
   for service in "${INSTANCES[@]}"; do end_stop "$service" 20; done
+  stop_identity
   begin_stop rabbitmq TERM
   stop_postgres
   stop_rabbitmq
@@ -144,7 +151,7 @@ verb_down() {
   [[ -e $VAR/.gwasuwon ]] || fail "$VAR does not look like a stack's folder: not deleted"
   refuge=$(readlink "$VAR/postgres" || true)
   [[ $refuge != /var/tmp/gwasuwon-* ]] || rm -rf "$refuge"
-  for name in postgres rabbitmq nginx tls env keys log run ports.env secrets.env kind instances seeded; do rm -rf "${VAR:?}/$name"; done
+  for name in postgres rabbitmq nginx tls env keys mail log run ports.env secrets.env kind instances seeded; do rm -rf "${VAR:?}/$name"; done
   rm -f "$VAR/.gwasuwon" "$VAR/lock"
   rmdir "$VAR" 2>/dev/null || true # something of yours is in it: left alone
   say down "$VAR is wiped"
@@ -185,7 +192,7 @@ verb_rolling_restart() {
   load_stack
   load_kind
   if (($#)); then
-    [[ $# == 1 && -n ${SCHEMA[$1]:-} ]] || fail "rolling-restart knows no service \"$*\"" '' "there are: ${SERVICES[*]}"
+    { [[ $# == 1 ]] && is_service "$1"; } || fail "rolling-restart knows no service \"$*\"" '' "there are: ${SERVICES[*]}"
     wanted=("$1")
   fi
   ((INSTANCE_COUNT > 1)) || say instances 'only one of each: requests that come while it is away are refused (./dev up --instances 2)'

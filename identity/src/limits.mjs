@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// How much one client may try: a bucket of tokens for each, refilled steadily. Kept in memory, bounded; each instance has its own. Must
+// never grow with the number of addresses that somebody comes from.
+
+const KEYS_MAX = 100_000;
+
+export class Limiter {
+  #buckets = new Map();
+  #capacity;
+  #perMs;
+
+  constructor(capacity, periodS) {
+    this.#capacity = capacity;
+    this.#perMs = capacity / (periodS * 1000);
+  }
+
+  #bucket(key, now) {
+    const bucket = this.#buckets.get(key) ?? { left: this.#capacity, at: now };
+    bucket.left = Math.min(this.#capacity, bucket.left + (now - bucket.at) * this.#perMs);
+    bucket.at = now;
+    this.#buckets.delete(key);
+    this.#buckets.set(key, bucket); // the newest last
+    if (this.#buckets.size > KEYS_MAX) this.#buckets.delete(this.#buckets.keys().next().value);
+    return bucket;
+  }
+
+  // take(key): 0, or the seconds after which there is a token again.
+  take(key, now = Date.now()) {
+    const bucket = this.#bucket(key, now);
+    if (bucket.left < 1) return Math.max(1, Math.ceil((1 - bucket.left) / this.#perMs / 1000));
+    bucket.left -= 1;
+    return 0;
+  }
+
+  // What was no abuse after all does not count.
+  giveBack(key, now = Date.now()) {
+    const bucket = this.#bucket(key, now);
+    bucket.left = Math.min(this.#capacity, bucket.left + 1);
+  }
+}
