@@ -18,10 +18,12 @@ void ch_envelope_write(struct ch_buf *out, const char *service, const struct ch_
     ch_jw_kuuid(&jw, "id", event->id);
     ch_jw_kcstr(&jw, "source", source);
     ch_jw_kstr(&jw, "type", event->type);
-    ch_jw_kstr(&jw, "subject", event->subject);
+    if (event->subject.data) // an attribute that is not there is left out: null is no text
+        ch_jw_kstr(&jw, "subject", event->subject);
     ch_jw_ktime(&jw, "time", event->time_us);
     ch_jw_kcstr(&jw, "datacontenttype", "application/json");
-    ch_jw_kstr(&jw, "traceparent", event->traceparent);
+    if (event->traceparent.data)
+        ch_jw_kstr(&jw, "traceparent", event->traceparent);
     ch_jw_key(&jw, "data");
     ch_jw_raw(&jw, data);
     ch_jw_object_end(&jw);
@@ -68,6 +70,11 @@ static json_t *known_attributes(json_t *root)
 static enum ch_err bind_attributes(json_t *root, const char *type, struct ch_faults *faults, struct ch_event *ret_event)
 {
     struct envelope envelope = {0};
+
+    if (!json_is_object(root)) {
+        ch_faults_add(faults, "", "type", "객체여야 합니다");
+        return CH_ERR_INVALID;
+    }
     json_t *data = json_object_get(root, "data");
     json_t *known = known_attributes(root);
     enum ch_err err = known ? ch_json_bind(known, attributes, "", faults, &envelope, NULL) : CH_ERR_NO_MEMORY;
@@ -99,7 +106,7 @@ enum ch_err ch_envelope_read(struct ch_str body, const char *type, struct ch_are
     enum ch_err err = ch_json_parse(body, faults, &root);
     if (err)
         return err;
-    err = json_is_object(root) ? bind_attributes(root, type, faults, ret_event) : CH_ERR_INVALID;
+    err = bind_attributes(root, type, faults, ret_event);
     if (err) {
         json_decref(root);
         return err;
