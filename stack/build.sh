@@ -7,10 +7,14 @@ declare -A BUILD_OPTIONS=(
   [asan]='-Dbuildtype=debugoptimized -Db_ndebug=false -Db_sanitize=address,undefined -Db_lundef=false'
   [tsan]='-Dbuildtype=debugoptimized -Db_ndebug=false -Db_sanitize=thread -Db_lundef=false'
   [points]='-Dbuildtype=debugoptimized -Db_ndebug=false -Dpoints=true -Dmutant=none'
+  [fuzz]='-Dbuildtype=debugoptimized -Db_ndebug=false -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true'
 )
 
 # gcc's ThreadSanitizer takes a millisecond and a half for each fiber, clang's a fiftieth of that.
-declare -A BUILD_COMPILER=([release]=cc [asan]=cc [tsan]=clang [points]=cc)
+declare -A BUILD_COMPILER=([release]=cc [asan]=cc [tsan]=clang [points]=cc [fuzz]=clang)
+
+# What `./dev build KIND` makes when it is not everything.
+declare -A BUILD_TARGETS=([fuzz]=fuzz)
 
 check_kind() { [[ -n ${BUILD_OPTIONS[$1]:-} ]] || fail "no build kind \"$1\"; there are: ${!BUILD_OPTIONS[*]}"; }
 
