@@ -166,6 +166,12 @@ static void test_token__refuses_forged_forms(void **state)
         // {"alg":"HS256","typ":"at+jwt","kid":"r1"}
         {"HS256 with a public key", "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6InIxIn0.e30.AAAA",
          CH_TOKEN_ALGORITHM},
+        // {"alg":"RS256","typ":"at+jwt","kid":"r1"}; a decoder may stumble over = where no padding can be
+        {"padding in the signature", "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6InIxIn0.e30.B=cHBwcH",
+         CH_TOKEN_MALFORMED},
+        {"padding in the claims", "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6InIxIn0.e=30.BwcHBwcH",
+         CH_TOKEN_MALFORMED},
+        {"a lone digit", "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6InIxIn0.e30.BwcHB", CH_TOKEN_MALFORMED},
     };
     struct ch_key_set set;
     const struct ch_token_rules rules = rules_with(&set);
@@ -179,6 +185,20 @@ static void test_token__refuses_forged_forms(void **state)
             fail_msg("%s: got %d, want %d", forms[i].name, got, forms[i].want);
     }
     ch_key_set_release(&set);
+}
+
+static void test_keys__with_padding_are_passed_over(void **state)
+{
+    static const char *const sets[] = {
+        "{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"r\",\"n\":\"o=GhoaGhoaGhoaGh\",\"e\":\"AQAB\"}]}",
+        "{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"r\",\"n\":\"oaGhoaGh\",\"e\":\"A=AB\"}]}",
+        "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"e\",\"x\":\"e=h4\",\"y\":\"eXl5\"}]}",
+    };
+    struct ch_key_set set;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(sets); i++)
+        assert_int_equal(ch_key_set_import(ch_str_of(sets[i]), &set), CH_ERR_INVALID);
 }
 
 // ---- cache and rotation, on a loop
@@ -292,6 +312,7 @@ int main(void)
         cmocka_unit_test(test_token__is_judged_by_every_rule),
         cmocka_unit_test(test_token__carries_scopes_roles_and_farm),
         cmocka_unit_test(test_token__refuses_forged_forms),
+        cmocka_unit_test(test_keys__with_padding_are_passed_over),
         LOOP_TEST(test_auth__follows_a_rotation_of_keys),
         cmocka_unit_test(test_keys__refuse_a_file_without_keys),
     };

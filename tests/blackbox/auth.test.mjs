@@ -22,6 +22,7 @@ const FORGERIES = [
   { name: 'another key under our kid', make: async (claims) => sign(claims, {}, strangersKey()) },
   { name: 'a changed payload', make: async (claims) => replacePart(await sign(claims), 1, encode({ ...claims, scope: `${claims.scope} admin internal` })) },
   { name: 'no signature', make: async (claims) => replacePart(await sign(claims), 2, '') },
+  { name: 'padding where none can be', make: async (claims) => replacePart(await sign(claims), 2, 'B=cHBwcH') },
   { name: 'alg none', make: async (claims) => `${encode({ alg: 'none', kid: (await signingKey()).kid, typ: 'at+jwt' })}.${encode(claims)}.` },
   { name: 'alg None with a signature', make: async (claims) => replacePart(await sign(claims), 0, encode({ alg: 'None', kid: (await signingKey()).kid, typ: 'at+jwt' })) },
   { name: 'HS256 with the public key as secret', make: async (claims) => sign(claims, { alg: 'HS256' }, new TextEncoder().encode(await publicPem())) },
