@@ -30,10 +30,11 @@ VALUES ($1::uuid, 'CANCELLED', 'CANCELLED', 0, now(), now())
 ON CONFLICT (order_id) DO NOTHING;
 
 -- name: delivery_find_batch :read
+-- (SELECT $n): one plan for every length of the array.
 SELECT order_id, delivery_id, buyer_id, array_to_string(farm_ids, ' '), status, last_event, sequence, carrier, invoice_no, region,
        created_at, updated_at
 FROM delivery.deliveries
-WHERE order_id = ANY ($1::uuid[]);
+WHERE order_id = ANY ((SELECT $1::uuid[])::uuid[]);
 
 -- name: delivery_lock :write
 SELECT order_id, delivery_id, buyer_id, array_to_string(farm_ids, ' '), status, last_event, sequence, carrier, invoice_no, region,
@@ -75,7 +76,7 @@ SELECT event_id, 'delivery.status-changed.v1', order_id::text, event_data, trace
 -- Events of some deliveries after a sequence.
 SELECT order_id, sequence, type, status, location, message, at
 FROM delivery.tracking_events
-WHERE order_id = ANY ($1::uuid[]) AND sequence > $2::int4
+WHERE order_id = ANY ((SELECT $1::uuid[])::uuid[]) AND sequence > $2::int4
 ORDER BY order_id, sequence;
 
 -- name: simulation_init :write
