@@ -2,18 +2,21 @@
 // Twice as many orders as can be done: how many are still taken, and how long those take. Must never count an order that is not stored, nor a
 // latency from another time than when the order was due.
 //
-//   sustainable rate   the highest of closed loops at growing clients, nothing refused
-//   unloaded           p99 of one client that orders again as soon as it is answered, and p99 at half the sustainable rate, open loop
+//   sustainable rate   of as many clients, each ordering again as soon as it is answered, as together get most orders through; nothing refused
+//   unloaded           p99 of one such client, and p99 at half the sustainable rate, open loop
 //   overload           open loop at twice the sustainable rate: due times by chance, latency from the due time
+//
+// The machine's own speed changes within a minute: what is compared is measured in turn, in rounds, and the median of the rounds counts.
 
 import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
-import { buyerTokens, makeProducts, status, value } from './lib.mjs';
+import { buyerTokens, makeProducts, median, rounds, status, value } from './lib.mjs';
 import { closedLoop, openLoop } from './load.mjs';
 
 const CLIENTS = [8, 16, 32, 64];
-const CLOSED_S = 4;
-const OVERLOAD_S = 15;
+const CLOSED_S = 3;
+const OPEN_S = 3;
+const OVERLOAD_S = 6;
 const LATE_MS = 25; // the generator's own lateness, p99: above it the figures would be its
 
 const orderMaker = async () => {
@@ -57,23 +60,29 @@ export async function overload() {
   };
 
   await closed(8, 2);
-  const single = await closed(1);
   const growing = [];
   for (const clients of CLIENTS) growing.push({ clients, ...(await closed(clients)) });
-  const best = growing.filter(({ counts }) => !counts[503]).reduce((a, b) => (b.rate > a.rate ? b : a));
-  const half = await open(best.rate / 2, 5);
-  const flood = await open(best.rate * 2, OVERLOAD_S);
+  const most = growing.filter(({ counts }) => !counts[503]).reduce((a, b) => (b.rate > a.rate ? b : a));
+  const seen = [];
+  for (let i = 0; i < rounds; i++) {
+    const single = await closed(1), best = await closed(most.clients);
+    seen.push({ single, best, half: await open(best.rate / 2, OPEN_S), flood: await open(best.rate * 2, OVERLOAD_S) });
+  }
 
   const stored = (await placed()) - before;
   if (stored < taken) throw new Error(`${taken} acknowledged, ${stored} stored`);
-  const odd = Object.keys(flood.counts).filter((one) => one !== '201' && one !== '503');
-  if (odd.length) throw new Error(`under overload: ${JSON.stringify(flood.counts)}`);
+  for (const { best, flood } of seen) {
+    const odd = Object.keys({ ...best.counts, ...flood.counts }).filter((one) => one !== '201' && one !== '503');
+    if (odd.length) throw new Error(`under overload: ${JSON.stringify([best.counts, flood.counts])}`);
+    console.log(`  overload: ${Math.round(flood.offered)} offered, ${Math.round(flood.rate)} taken a second, p50 ${flood.p50.toFixed(1)} ms, p99 ${flood.p99.toFixed(1)} ms; refused p50 ${flood.refusedP50.toFixed(1)} ms, p99 ${flood.refusedP99.toFixed(1)} ms; generator late p99 ${flood.lateP99.toFixed(1)} ms, ${Math.round(flood.cpuShare * 100)} % of a core`);
+  }
   for (const { clients, rate, p50, p99 } of growing) console.log(`  ${clients} clients: ${Math.round(rate)} orders/s, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`);
-  console.log(`  overload: ${Math.round(flood.offered)} offered, ${Math.round(flood.rate)} taken a second, p50 ${flood.p50.toFixed(1)} ms; refused p50 ${flood.refusedP50.toFixed(1)} ms, p99 ${flood.refusedP99.toFixed(1)} ms; generator late p99 ${flood.lateP99.toFixed(1)} ms, ${Math.round(flood.cpuShare * 100)} % of a core`);
-  const ms = (name, theirs) => ({ name, limit: 5, value: flood.p99 / theirs, unit: `times: ${flood.p99.toFixed(1)} against ${theirs.toFixed(1)} ms` });
+  const of = (pick) => median(seen.map(pick));
+  const ms = (name, theirs) => ({ name, limit: 5, value: of((row) => row.flood.p99 / theirs(row)), unit: `times: ${of(({ flood }) => flood.p99).toFixed(1)} against ${of(theirs).toFixed(1)} ms` });
   return [
-    { name: `overload: orders taken at twice the sustainable rate / sustainable rate (${best.clients} clients)`, limit: 0.9, ours: flood.rate, theirs: best.rate, unit: 'orders/s', ratio: flood.rate / best.rate },
-    ms('overload: p99 of orders taken / p99 at half the sustainable rate', half.p99),
-    ms('overload: p99 of orders taken / p99 of a single client', single.p99),
+    { name: `overload: orders taken at twice the sustainable rate / sustainable rate (${most.clients} clients)`, limit: 0.9,
+      ours: of(({ flood }) => flood.rate), theirs: of(({ best }) => best.rate), unit: 'orders/s', ratio: of(({ flood, best }) => flood.rate / best.rate) },
+    ms('overload: p99 of orders taken / p99 at half the sustainable rate', ({ half }) => half.p99),
+    ms('overload: p99 of orders taken / p99 of a single client', ({ single }) => single.p99),
   ];
 }

@@ -47,7 +47,7 @@ static void commit(void *arg, struct ch_batch_item **items, size_t count)
 static void journal_init(struct journal *journal, size_t max_items, size_t max_waiting, int max_flights)
 {
     memset(journal, 0, sizeof(*journal));
-    ch_batch_init(&journal->batch, commit, journal, max_items, max_waiting, max_flights);
+    ch_batch_init(&journal->batch, commit, journal, max_items, max_waiting, max_flights, 1);
 }
 
 /* Lets the oldest held flight go on. */
@@ -165,6 +165,42 @@ static void test_batch__flies_side_by_side_when_it_may(void **state)
 {
     (void)state;
     loop_run_until_done(together, NULL);
+}
+
+static void crowd(void *arg)
+{
+    struct joiner joiners[6];
+    struct journal journal;
+    int i;
+
+    (void)arg;
+    journal_init(&journal, 10, 100, 2);
+    journal.batch.crowd = 3;
+    journal.is_holding = true;
+    join_start(&joiners[0], &journal, 0);
+    ch_fiber_yield();
+    for (i = 1; i < 3; i++)
+        join_start(&joiners[i], &journal, i);
+    ch_fiber_yield();
+    assert_string_equal(journal.text, "0 "); /* two do not get a flight beside it */
+    join_start(&joiners[3], &journal, 3);
+    ch_fiber_yield();
+    assert_string_equal(journal.text, "0 123 ");
+    for (i = 4; i < 6; i++)
+        join_start(&joiners[i], &journal, i);
+    flight_release(&journal);
+    assert_string_equal(journal.text, "0 123 45 "); /* fewer are the next batch of whoever is first free */
+    while (journal.held > 0)
+        flight_release(&journal);
+    for (i = 0; i < 6; i++)
+        assert_int_equal(joiners[i].err, CH_OK);
+    assert_int_equal(journal.batch.flights, 0);
+}
+
+static void test_batch__another_flight_is_for_a_crowd(void **state)
+{
+    (void)state;
+    loop_run_until_done(crowd, NULL);
 }
 
 static void leave(void *arg)
@@ -315,6 +351,7 @@ int main(void)
         LOOP_TEST(test_batch__commits_a_lone_item_at_once),
         LOOP_TEST(test_batch__what_comes_in_flight_is_the_next_batch),
         LOOP_TEST(test_batch__flies_side_by_side_when_it_may),
+        LOOP_TEST(test_batch__another_flight_is_for_a_crowd),
         LOOP_TEST(test_batch__lets_go_what_is_not_taken_and_holds_what_is),
         LOOP_TEST(test_batch__does_not_commit_what_has_given_up),
         LOOP_TEST(test_batch__tells_the_result_even_to_the_cancelled),

@@ -18,7 +18,7 @@ enum ch_err catalog_start(struct ch_ctx *ctx, void **ret_state)
     const enum ch_err err = product_cache_start((size_t)config.cache_entries);
     if (err)
         return err;
-    ch_batch_init(&state->reserve, reserve_commit, ctx->loop, RESERVE_CALLS_MAX, RESERVE_WAITING_MAX, 1);
+    ch_batch_init(&state->reserve, reserve_commit, ctx->loop, RESERVE_CALLS_MAX, RESERVE_WAITING_MAX, 1, 1);
     *ret_state = state;
     return CH_OK;
 }

@@ -140,6 +140,7 @@ struct ch_batch {
     size_t max_items;   /**< per commit; at most CH_BATCH_ITEMS_MAX */
     size_t max_waiting; /**< more joiners get CH_ERR_OVERLOADED */
     int max_flights;    /**< commits in flight at once; 1 keeps FIFO order across batches */
+    size_t crowd;       /**< so many wait before a flight starts beside another; fewer are its next batch */
     /* owned by the batch */
     struct ch_batch_item *first, **last;
     size_t waiting;
@@ -148,7 +149,7 @@ struct ch_batch {
 };
 /** All of one loop. The batch may not move afterwards; it owns no memory, so nothing releases it. */
 void ch_batch_init(struct ch_batch *batch, void (*commit)(void *, struct ch_batch_item **, size_t), void *arg,
-                   size_t max_items, size_t max_waiting, int max_flights);
+                   size_t max_items, size_t max_waiting, int max_flights, size_t crowd);
 /** Joins and parks until this item's commit ended; returns item->result. An item not yet taken leaves on deadline or
  * cancel; a taken item's fiber stays parked until the commit ends (the commit has its own deadline), so `item` may live
  * on the stack; a cancel that came meanwhile ends the fiber's next wait. `commit` that sets no result leaves

@@ -9,15 +9,16 @@
 #include <assert.h>
 
 void ch_batch_init(struct ch_batch *batch, void (*commit)(void *, struct ch_batch_item **, size_t), void *arg,
-                   size_t max_items, size_t max_waiting, int max_flights)
+                   size_t max_items, size_t max_waiting, int max_flights, size_t crowd)
 {
-    assert(max_items >= 1 && max_items <= CH_BATCH_ITEMS_MAX && max_flights >= 1);
+    assert(max_items >= 1 && max_items <= CH_BATCH_ITEMS_MAX && max_flights >= 1 && crowd >= 1);
     *batch = (struct ch_batch){
         .commit = commit,
         .arg = arg,
         .max_items = max_items,
         .max_waiting = max_waiting,
         .max_flights = max_flights,
+        .crowd = crowd,
         .last = &batch->first,
     };
 }
@@ -84,6 +85,8 @@ static enum ch_err flight_start(struct ch_batch *batch)
     enum ch_err err;
 
     if (batch->is_starting || batch->flights >= batch->max_flights)
+        return CH_OK;
+    if (batch->flights > 0 && batch->waiting < batch->crowd) /* the flight under way takes them next */
         return CH_OK;
     err = ch_fiber_start_reserved(ch_loop_current(), flight_run, batch);
     if (err)
