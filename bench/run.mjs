@@ -8,6 +8,7 @@ import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { detail } from './detail.mjs';
+import { edge } from './edge.mjs';
 import { flash } from './flash.mjs';
 import { db, dir, pauseSimulation, rounds, seconds } from './lib.mjs';
 import { orders } from './orders.mjs';
@@ -15,7 +16,7 @@ import { overload } from './overload.mjs';
 import { memory, start } from './processes.mjs';
 
 // Each answers a list of results: a ratio of `ours` to `theirs` that shall reach its limit, or a value that shall not pass it.
-const benches = { detail, orders, memory, start, flash, overload };
+const benches = { detail, orders, memory, start, flash, overload, edge };
 
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(benches);
 for (const name of wanted) {

@@ -34,6 +34,9 @@ step_javascript() {
   return "$code"
 }
 
+# What is generated for the two gateways is what deploy/gateway/routes.yaml says.
+step_gateway() { node deploy/gateway/generate.mjs --check; }
+
 step_json() {
   local file code=0
   while IFS= read -r file; do jq empty "$file" || { echo "$file"; code=1; }; done < <(files '*.json')
@@ -51,7 +54,7 @@ step_heads() {
   local file code=0
   while IFS= read -r file; do
     head -n 2 "$file" | grep -q 'SPDX-License-Identifier: Apache-2.0' || { echo "$file: no SPDX line at its head"; code=1; }
-  done < <(files '*.c' '*.h' '*.mjs' '*.sh' dev .ci/run)
+  done < <(files '*.c' '*.h' '*.mjs' '*.sh' '*.lua' dev .ci/run)
   return "$code"
 }
 
@@ -76,7 +79,7 @@ step_tidy() {
 # Every state of the protocols' models, and the deliberate bugs that must be found in them: docs/model.md.
 step_model() { model/check.sh; }
 
-STEPS=(openapi asyncapi proto shell javascript json heads format model gcc clang tidy)
+STEPS=(openapi asyncapi proto gateway shell javascript json heads format model gcc clang tidy)
 
 main() {
   local step began

@@ -12,6 +12,12 @@ void page_hash(struct ch_str body, char ret_text[PAGE_HASH_TEXT])
     ch_hex_encode(digest, (PAGE_HASH_TEXT - 1) / 2, ret_text);
 }
 
+void page_cache(struct ch_request *req)
+{
+    ch_reply_header(req, "Cache-Control",
+                    req->ctx.identity ? CH_STR("private, no-cache") : CH_STR("public, max-age=0, s-maxage=1"));
+}
+
 enum ch_err page_reply(struct ch_request *req, int64_t version)
 {
     char hash[PAGE_HASH_TEXT];
@@ -22,7 +28,7 @@ enum ch_err page_reply(struct ch_request *req, int64_t version)
         etag = ch_arena_printf(req->ctx.arena, "%" PRId64 "-%s", version, hash);
     if (!etag)
         return CH_ERR_NO_MEMORY;
-    ch_reply_header(req, "Cache-Control", CH_STR("no-cache"));
+    page_cache(req);
     (void)ch_is_not_modified_text(req, ch_str_of(etag)); // either way the answer is ready
     return CH_OK;
 }

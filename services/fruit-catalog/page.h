@@ -14,6 +14,10 @@
 /** 16 hex digits of the body's SHA-256. */
 void page_hash(struct ch_str body, char ret_text[PAGE_HASH_TEXT]);
 
+/** Says who may keep the answer. Without a token: anybody in between for a second, then it is asked for anew, so that
+ * shown stock is about right; with one: only the caller, who asks each time. */
+void page_cache(struct ch_request *req);
+
 /** Sets the ETag to the hash of req->body, after `version` and a hyphen when that is positive; 304 when the caller has
  * it already. The client keeps the answer but asks each time: prices and stock change. */
 enum ch_err page_reply(struct ch_request *req, int64_t version);

@@ -47,7 +47,7 @@ enum ch_err product_detail(struct ch_request *req)
         if (!req->body.is_full)
             product_cache_put(product_id, ticket, ch_buf_str(&req->body), etag);
     }
-    ch_reply_header(req, "Cache-Control", CH_STR("no-cache"));
+    page_cache(req);
     (void)ch_is_not_modified_text(req, ch_str_of(etag)); // either way the answer is ready
     return CH_OK;
 }

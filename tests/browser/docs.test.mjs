@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 
+import { gatewayPin } from '../lib/edge.mjs';
 import { contracts, operations } from '../lib/openapi.mjs';
 import { shop } from '../lib/shop.mjs';
 import { SERVICES, stack } from '../lib/stack.mjs';
@@ -17,7 +18,7 @@ const docs = `${stack.gateway}/docs/`;
 let browser;
 before(async () => {
   assert.ok(BROWSER, 'no Chromium: apt-get install chromium, or set CHROMIUM');
-  browser = await chromium.launch({ executablePath: BROWSER, args: ['--no-sandbox'] });
+  browser = await chromium.launch({ executablePath: BROWSER, args: ['--no-sandbox', `--ignore-certificate-errors-spki-list=${gatewayPin()}`] });
 });
 after(() => browser?.close());
 
@@ -27,7 +28,7 @@ async function openPage(t, url) {
   page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
   page.on('pageerror', (error) => errors.push(String(error)));
   page.on('requestfailed', (request) => errors.push(`${request.url()} failed`));
-  page.on('request', (request) => !request.url().startsWith(stack.gateway) && !request.url().startsWith('data:') && !request.url().startsWith('blob:') && errors.push(`asked a stranger: ${request.url()}`));
+  page.on('request', (request) => ![stack.gateway, stack.gatewayTls].some((own) => request.url().startsWith(own)) && !request.url().startsWith('data:') && !request.url().startsWith('blob:') && errors.push(`asked a stranger: ${request.url()}`));
   t.after(() => page.close());
   await page.goto(url);
   return { page, errors };
@@ -79,7 +80,8 @@ test('"Try it out" reads an order with a token', { timeout: 90_000 }, async (t) 
 });
 
 test('the start page of the gateway loads without an error', { timeout: 60_000 }, async (t) => {
-  const { page, errors } = await openPage(t, `${stack.gateway}/`);
+  const { page, errors } = await openPage(t, `${stack.gateway}/`); // leads to TLS
+  assert.equal(page.url(), `${stack.gatewayTls}/`);
   await page.waitForLoadState('networkidle');
   assert.equal(await page.locator('html').getAttribute('lang'), 'ko');
   assert.deepEqual(errors, []);

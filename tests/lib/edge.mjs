@@ -2,13 +2,21 @@
 // A client for the tests of the gateway: one request over TLS or plain HTTP, exactly as told, its answer whole. Must never follow a
 // redirect, mend a path (fetch would) or trust another authority than the one it is given.
 
+import { X509Certificate, createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
+import { join } from 'node:path';
 
 import { stack } from './stack.mjs';
 
 export const ca = () => readFileSync(stack.caFile);
+
+// For Chromium's --ignore-certificate-errors-spki-list: it then takes this one key and no other.
+export function gatewayPin() {
+  const { publicKey } = new X509Certificate(readFileSync(join(stack.var, 'tls/gateway.pem')));
+  return createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('base64');
+}
 
 // ask('GET /api/v1/products', { base, headers, body, from }) -> { status, headers, text, json, httpVersion }. `from` is the local address
 // that the connection leaves from: all of 127.0.0.0/8 is this machine's.

@@ -18,6 +18,7 @@ export async function call(line, { token, json, body, headers = {}, base = stack
     headers: {
       ...(token ? { authorization: `Bearer ${token}` } : {}),
       ...(json !== undefined ? { 'content-type': 'application/json' } : {}),
+      'cache-control': 'no-cache', // a test reads what it has just written, not what the gateway showed a moment ago
       ...headers,
     },
     body: json !== undefined ? JSON.stringify(json) : body,
