@@ -24,7 +24,7 @@ function locationOf({ path, rows }, { bodies, timeouts }) {
     `client_max_body_size ${Math.max(...rows.map((row) => bodies[row.body]))};`,
     `proxy_pass http://${rows[0].to};`,
   ];
-  if (cache) lines.push(`proxy_cache ${cache};`, `proxy_cache_key "${CACHES[cache]} $request_method $request_uri";`);
+  if (cache) lines.push(`proxy_cache ${cache};`, `proxy_cache_key "${CACHES[cache]} $request_method $request_uri";`, 'open_file_cache max=2048 inactive=10s;');
   if (rows.some((row) => row.isStream)) lines.push('proxy_buffering off;', `proxy_read_timeout ${timeouts.stream / 1000}s;`);
   if (rows.some((row) => row.isRetried)) lines.push('proxy_next_upstream error non_idempotent;');
   const place = path.includes('{') ? `~ "^${pattern(path, SEGMENT)}$"` : `= ${path}`;
@@ -106,9 +106,8 @@ map $http_x_correlation_id $correlation_id {
   "~^(?<caller_correlation>[A-Za-z0-9._-]{8,64})$" $caller_correlation;
 }
 map $msec $cache_second { "~^(?<this_second>[0-9]+)" $this_second; }
-# Who says so gets a fresh answer (RFC 9111 5.2.1), and what must not be stored is not.
+# Who says so gets a fresh answer (RFC 9111 5.2.1).
 map $http_cache_control $wants_fresh { default ""; "~*(no-cache|no-store|max-age=0)" 1; }
-map $http_cache_control $forbids_storing { default ""; "~*no-store" 1; }
 `;
 }
 

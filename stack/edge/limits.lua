@@ -21,10 +21,11 @@ local function take(list, prefix, who)
   local now = ngx.time()
   local wait_s
   for i = 1, #list do
-    local span = list[i].span
-    local window = floor(now / span)
-    local count = counters:incr(prefix .. span .. ":" .. window .. ":" .. who, 1, 0, span + 1)
-    if count and count > list[i].limit then wait_s = max(wait_s or 0, (window + 1) * span - now) end
+    local one = list[i]
+    local window = floor(now / one.span)
+    if window ~= one.window then one.window, one.key = window, prefix .. one.span .. ":" .. window .. ":" end
+    local count = counters:incr(one.key .. who, 1, 0, one.span + 1)
+    if count and count > one.limit then wait_s = max(wait_s or 0, (window + 1) * one.span - now) end
   end
   return wait_s
 end

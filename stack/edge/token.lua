@@ -124,17 +124,17 @@ end
 
 -- The account that this Authorization header proves; else nil and what is wrong (nil: nothing was sent).
 function M.account(authorization)
-  if not authorization or #authorization < 8 or authorization:sub(1, 7):lower() ~= "bearer " then return nil end
-  local text = authorization:sub(8)
+  if not authorization then return nil end
   if version ~= keys.version then
     remembered:flush_all()
     version = keys.version
   end
-  local known = remembered:get(text)
+  local known = remembered:get(authorization)
   if known and known.exp > ngx.time() - LEEWAY_S then return known.account end
-  local good, fault = check(text)
+  if #authorization < 8 or authorization:sub(1, 7):lower() ~= "bearer " then return nil end
+  local good, fault = check(authorization:sub(8))
   if not good then return nil, fault, DETAILS[fault] end
-  if version == keys.version then remembered:set(text, good, math.max(1, good.exp + LEEWAY_S - ngx.time())) end
+  if version == keys.version then remembered:set(authorization, good, math.max(1, good.exp + LEEWAY_S - ngx.time())) end
   return good.account
 end
 

@@ -24,6 +24,7 @@ const ANSWERS = [
   ['/nowhere', 404, 'api'],
   ['/docs/', 200, 'docs'],
   ['/auth/jwks.json', 200, null],
+  ['/auth/nowhere', 404, null],
   ['/api/v1/products', 200, 'api'],
   ['/api/v1/orders', 401, 'api'],
   ['/api/v1/nowhere', 404, 'api'],

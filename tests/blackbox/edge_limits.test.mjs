@@ -2,12 +2,15 @@
 // Limits by client and by account, on a gateway with low ones: 429 with Retry-After, nobody else affected, no header that evades it.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'node:test';
 
 import { ask } from '../lib/edge.mjs';
 import { answerJson, openGateway, openStandIn } from '../lib/gateways.mjs';
 import { uuid7 } from '../lib/ids.mjs';
 import { checkProblem } from '../lib/openapi.mjs';
+import { ROOT } from '../lib/stack.mjs';
 import { buyerToken } from '../lib/tokens.mjs';
 import { until } from '../lib/until.mjs';
 
@@ -117,6 +120,21 @@ test('with the numbers of production one account places five orders a second', {
   const taken = statuses.filter((status) => status === 200).length;
   assert.ok(taken >= 5 && taken <= 30, `${taken} taken`); // five in each second that it took
   assert.equal(statuses.filter((status) => status === 429).length, 40 - taken);
+});
+
+test('sign-in is limited by client, only what tries something counts, and no local number replaces the real one', { timeout: 120_000 }, async (t) => {
+  const backend = await openStandIn(t, (request, response) => answerJson(response, {}));
+  const { tls } = await openGateway(t, { IDENTITY_PORT: backend.port, GATEWAY_LIMITS: 'sign-in.client.minute=3' });
+  const send = (line, from = '127.0.0.1') => ask(line, { base: tls, from, body: line.startsWith('POST') ? 'a=b' : undefined });
+  await roomInTheMinute();
+  for (let i = 0; i < 3; i++) assert.equal((await send('POST /auth/interaction/x/login')).status, 200);
+  assertTooMany(await send('POST /auth/interaction/x/login'), 60);
+  assertTooMany(await send('POST /auth/token'), 60);
+  assert.equal((await send('GET /auth/interaction/x')).status, 200);
+  assert.equal((await send('POST /auth/token', '127.0.0.9')).status, 200);
+  const { limits } = JSON.parse(readFileSync(join(ROOT, 'deploy/gateway/policy.json'), 'utf8'));
+  assert.equal(limits['sign-in'].local, undefined);
+  assert.ok(limits['sign-in'].client.second <= 20 && limits['sign-in'].client.minute <= 300);
 });
 
 test('a limit that is not understood ends the start', async (t) => {

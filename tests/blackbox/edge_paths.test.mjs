@@ -3,13 +3,14 @@
 // and another to a service. Nothing of it may reach an admin page, another service, or a protected operation without a token.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import test from 'node:test';
 
 import { ask } from '../lib/edge.mjs';
 import { answerJson, openGateway, openStandIn } from '../lib/gateways.mjs';
 import { operations } from '../lib/openapi.mjs';
 import { RawConnection } from '../lib/raw.mjs';
-import { SERVICES, service, stack } from '../lib/stack.mjs';
+import { SERVICES, hostPort, service, stack } from '../lib/stack.mjs';
 import { operatorToken } from '../lib/tokens.mjs';
 
 const ADMIN = ['/metrics', '/config', '/requests', '/readyz', '/livez', '/version', '/log-level'];
@@ -58,6 +59,13 @@ test('no spelling of a protected path passes without a token, nor is sent to ano
       if (answer.status === 308) assert.ok(!path.startsWith('/api/'), 'part of the API leads to a page');
       const seen = backend.seen.slice(before).map(({ url }) => url);
       assert.deepEqual(seen, []);
+    });
+  }
+  for (const path of ['/api/v1//products', '//api/v1/products', '/api/v1/./products', '/api/v1/orders/../products', '/api/v1/%70roducts', '/api/v1/products/a%2fb', '/api/v1/products/%61']) {
+    await t.test(`${path} is not mended into a public path`, async () => {
+      const before = backend.seen.length;
+      assert.equal((await ask(`GET ${path}`, { base: gateway.plain })).status, 404);
+      assert.equal(backend.seen.length, before);
     });
   }
   await t.test('a question mark ends the path', async () => {
@@ -123,6 +131,19 @@ test('a request that two parsers could read differently is refused, and what hid
   }
 });
 
+test('the body of a refused request is not taken for the next one', async () => {
+  const body = 'GET /api/v1/farms HTTP/1.1\r\nhost: a\r\n\r\n';
+  for (const framing of [`content-length: ${body.length}\r\n\r\n${body}`, `transfer-encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`]) {
+    const connection = await RawConnection.open(stack.gateway);
+    connection.send(`POST /api/v1/orders HTTP/1.1\r\nhost: a\r\n${framing}`);
+    assert.equal((await connection.answer()).status, 401);
+    connection.send('GET /api/v1/nowhere HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n');
+    assert.equal((await connection.answer()).status, 404); // and not the 200 of what the body says
+    assert.ok(await connection.closes());
+    connection.destroy();
+  }
+});
+
 test('a header with an underscore is not passed on in place of the real one', async (t) => {
   const backend = await openStandIn(t, (request, response) => answerJson(response, {}));
   const gateway = await openGateway(t, { INSTANCE_COUNT: 1, FRUIT_CATALOG_HTTP_PORT: backend.port });
@@ -133,9 +154,13 @@ test('a header with an underscore is not passed on in place of the real one', as
   assert.ok(!backend.seen[0].rawHeaders.some((name) => name.includes('_')));
 });
 
-test('services listen on the loopback alone', () => {
-  for (const name of SERVICES) {
-    const { http, grpc, admin } = service(name);
-    for (const address of [http, `tcp://${grpc}`, admin]) assert.equal(new URL(address).hostname, '127.0.0.1', `${name}: ${address}`);
+test('services and identity listen on the loopback alone', () => {
+  const listening = execFileSync('ss', ['-Htln'], { encoding: 'utf8' }).trim().split('\n').map((line) => line.split(/\s+/)[3]);
+  const own = [...SERVICES.flatMap((name) => Object.values(service(name)).filter((value) => typeof value === 'string')), stack.identity.http, stack.identity.admin, stack.gateway, stack.gatewayTls];
+  for (const address of own) {
+    const { port } = hostPort(address);
+    const found = listening.filter((one) => one.endsWith(`:${port}`));
+    assert.ok(found.length > 0, `nobody listens at ${address}`);
+    for (const one of found) assert.match(one, /^(127\.0\.0\.1|\[::1\]):/, `${address} listens at ${one}`);
   }
 });

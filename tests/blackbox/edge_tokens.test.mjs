@@ -125,12 +125,12 @@ test('the edge judges each token', async (t) => {
     assert.equal((await send(undefined, 'GET /api/v1/products')).status, 200);
     assert.equal((await send('rubbish', 'GET /api/v1/products')).status, 200);
   });
-  await t.test('of two Authorization headers the service gets the one that was checked', async () => {
+  await t.test('two Authorization headers are refused: which one would the service take?', async () => {
     const token = await issue(key, claims);
+    const before = backend.seen.length;
     const answer = await ask(PROTECTED, { base: gateway.plain, headers: ['authorization', `Bearer ${token}`, 'authorization', 'Bearer stolen', 'host', 'a'] });
-    if (answer.status === 400) return; // newer nginx refuses it
-    const got = backend.seen.at(-1).rawHeaders.filter((_, i, all) => i % 2 === 1 && /^authorization$/i.test(all[i - 1]));
-    assert.deepEqual(got, [`Bearer ${token}`]);
+    assert.equal(answer.status, 400);
+    assert.equal(backend.seen.length, before);
   });
   await t.test('no token is in the log', () => {
     const text = JSON.stringify(gateway.log()) + gateway.said();
