@@ -12,6 +12,7 @@ import { loginOf, subjectsOf } from './subjects.mjs';
 import { uuid7 } from './uuid.mjs';
 
 const PLEDGE_S = 1800;
+const BURST = 2 / 3; // of a minute's tries at once
 const FORGET_FAILURES_S = 86_400;
 const LOGIN = /^[a-z0-9][a-z0-9._-]{2,63}$|^[^\s@<>"',;:\\()[\]]{1,64}@[a-z0-9.-]{1,185}\.[a-z]{2,24}$/;
 
@@ -22,7 +23,7 @@ export class Accounts {
   constructor(config, { db, passwords, mailbox }) {
     Object.assign(this, { config, db, passwords, mailbox });
     this.hidden = subjectsOf(config.secret);
-    this.perClient = new Limiter(config.attemptsPerMinute, 60);
+    this.perClient = new Limiter(config.attemptsPerMinute, 60, Math.max(1, Math.ceil(config.attemptsPerMinute * BURST)));
     this.perAddress = new Limiter(config.mailsPerHour, 3600);
   }
 
@@ -51,13 +52,17 @@ export class Accounts {
     }
   }
 
+  #standing(address) {
+    return { address, failures: this.perClient.used(address) };
+  }
+
   async #check(client, login, password) {
     const { lockAfter, lockBaseS, lockMaxS } = this.config;
     const subject = this.hidden(login);
     const lock = await this.db.one('attempt_locked_s', subject);
     if (lock) return { refusal: 'locked', retryS: lock.seconds };
     const account = await this.db.one('account_by_login', login);
-    const isRight = await this.passwords.verify(client, account?.password_hash ?? null, password);
+    const isRight = await this.passwords.verify(this.#standing(client), account?.password_hash ?? null, password);
     if (isRight && !account.is_locked) {
       await this.db.run('attempt_forget', subject);
       return { accountId: account.account_id };
@@ -77,7 +82,7 @@ export class Accounts {
   }
 
   async #pledgeSignUp(client, login, password) {
-    const passwordHash = await this.passwords.hash(client, password);
+    const passwordHash = await this.passwords.hash(this.#standing(client), password);
     const [pledge, code] = [randomBytes(32).toString('base64url'), String(randomInt(1_000_000)).padStart(6, '0')];
     const account = await this.db.one('account_by_login', login);
     // For an address that has an account no number is right.
@@ -128,7 +133,7 @@ export class Accounts {
     if (!row) return { isOver: true };
     const fault = faultOf(password, row.login);
     if (fault) return { fault };
-    const passwordHash = await this.passwords.hash(client, password);
+    const passwordHash = await this.passwords.hash(this.#standing(client), password);
     const [taken] = await this.db.run('pledge_take', sha256(pledge));
     if (!taken) return { isOver: true };
     await this.#setPassword(row.account_id, row.login, passwordHash, null);
@@ -145,7 +150,7 @@ export class Accounts {
       if (outcome.refusal) return outcome;
       const fault = old === password ? '지금과 다른 비밀번호를 정해 주세요.' : faultOf(password, account.login);
       if (fault) return { fault };
-      await this.#setPassword(accountId, account.login, await this.passwords.hash(client, password), sessionUid);
+      await this.#setPassword(accountId, account.login, await this.passwords.hash(this.#standing(client), password), sessionUid);
       changes.inc({ what: 'password_changed' });
       log.info('account.password_changed', { sub: accountId });
       return {};

@@ -12,7 +12,6 @@ import { keyChanges } from './metrics.mjs';
 
 const DAY_MS = 86_400_000;
 const LOOK_MS = 1000;
-const ROTATE_LOOK_MS = 60_000;
 
 // A key that signs no more still verifies: the hint at a sign-out may be older than the signing key.
 class RetiredKey extends ExternalSigningKey {
@@ -41,6 +40,7 @@ export class Keyring {
   #seen = '';
   #watcher;
   #timers = [];
+  #isTurning = false;
 
   constructor(config) {
     this.#config = config;
@@ -72,8 +72,7 @@ export class Keyring {
     this.#watcher = watch(this.#config.keysDir, () => this.#look());
     this.#watcher.on('error', () => {}); // the timer looks too
     this.#timers.push(setInterval(() => this.#look(), LOOK_MS));
-    if (this.#config.keyRotateDays) this.#timers.push(setInterval(() => this.#turn(), ROTATE_LOOK_MS));
-    if (this.#config.keyRotateDays) this.#turn();
+    if (this.#config.keyRotateDays) this.#timers.push(setInterval(() => this.#turn(), LOOK_MS));
   }
 
   stop() {
@@ -94,6 +93,8 @@ export class Keyring {
 
   // An old key: announce its follower, and let it sign when all have had time to fetch it.
   async #turn() {
+    if (this.#isTurning) return;
+    this.#isTurning = true;
     try {
       const announced = this.#files.announcedKid();
       if (announced && announced !== this.#files.signingKid()) {
@@ -103,6 +104,8 @@ export class Keyring {
       }
     } catch (error) {
       log.warn('keys.not_turned', { reason: error.message });
+    } finally {
+      this.#isTurning = false;
     }
   }
 }

@@ -9,9 +9,10 @@ export class Limiter {
   #capacity;
   #perMs;
 
-  constructor(capacity, periodS) {
-    this.#capacity = capacity;
-    this.#perMs = capacity / (periodS * 1000);
+  // So many in a period; no more than `burst` at once.
+  constructor(count, periodS, burst = count) {
+    this.#capacity = burst;
+    this.#perMs = count / (periodS * 1000);
   }
 
   #bucket(key, now) {
@@ -30,6 +31,11 @@ export class Limiter {
     if (bucket.left < 1) return Math.max(1, Math.ceil((1 - bucket.left) / this.#perMs / 1000));
     bucket.left -= 1;
     return 0;
+  }
+
+  // used(key): how many were taken and have not come back yet.
+  used(key, now = Date.now()) {
+    return Math.round(this.#capacity - this.#bucket(key, now).left);
   }
 
   // What was no abuse after all does not count.

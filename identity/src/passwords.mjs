@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Passwords: the rule for new ones, and argon2id with OWASP's parameters, a bounded number at a time. Clients take turns, so that one who
-// sends fifty a second delays nobody but himself. Must never tell by its work whether there is an account: a login that nobody has costs
-// the same hash.
+// Passwords: the rule for new ones, and argon2id with OWASP's parameters, a bounded number at a time. Who has failed least lately comes
+// first, and clients that are equal take turns: a flood of guesses, from however many addresses, delays those who guess. Must never tell
+// by its work whether there is an account: a login that nobody has costs the same hash.
 
 import { Algorithm, hash, verify } from '@node-rs/argon2';
 
@@ -33,7 +33,7 @@ export function faultOf(password, login) {
 export class Passwords {
   #running = 0;
   #waiting = 0;
-  #lines = new Map(); // client -> what it waits for; a Map keeps the order in which clients take turns
+  #lines = new Map(); // address -> { failures, items }; a Map keeps the order in which equals take turns
   #concurrency;
   #stranger;
 
@@ -45,6 +45,7 @@ export class Passwords {
     this.#stranger = await hash(`${Math.random()}`, PARAMETERS);
   }
 
+  // client: { address, failures }, the failures those of late.
   hash(client, password) {
     return this.#inTurn(client, () => hash(normalise(password), PARAMETERS));
   }
@@ -55,23 +56,34 @@ export class Passwords {
     return isRight && stored !== null;
   }
 
-  #inTurn(client, work) {
-    const line = this.#lines.get(client) ?? [];
-    if (line.length >= WAITING_PER_CLIENT || this.#waiting >= WAITING_MAX) throw new Busy();
+  #inTurn({ address, failures }, work) {
+    const line = this.#lines.get(address) ?? { failures, items: [] };
+    line.failures = failures;
+    if (line.items.length >= WAITING_PER_CLIENT || (this.#waiting >= WAITING_MAX && !this.#dropWorse(failures))) throw new Busy();
     return new Promise((resolve, reject) => {
-      line.push({ work, resolve, reject });
-      this.#lines.set(client, line);
+      line.items.push({ work, resolve, reject });
+      this.#lines.set(address, line);
       hashWaits.set(++this.#waiting);
       this.#next();
     });
   }
 
+  // Makes room for one who has failed less than somebody who waits.
+  #dropWorse(failures) {
+    const [address, line] = [...this.#lines].reduce((worst, one) => (one[1].failures > worst[1].failures ? one : worst));
+    if (line.failures <= failures) return false;
+    line.items.pop().reject(new Busy());
+    if (!line.items.length) this.#lines.delete(address);
+    this.#waiting -= 1;
+    return true;
+  }
+
   #next() {
     if (this.#running >= this.#concurrency || this.#waiting === 0) return;
-    const [client, line] = this.#lines.entries().next().value;
-    const { work, resolve, reject } = line.shift();
-    this.#lines.delete(client);
-    if (line.length) this.#lines.set(client, line); // behind the others
+    const [address, line] = [...this.#lines].reduce((best, one) => (one[1].failures < best[1].failures ? one : best));
+    const { work, resolve, reject } = line.items.shift();
+    this.#lines.delete(address);
+    if (line.items.length) this.#lines.set(address, line); // behind its equals
     hashWaits.set(--this.#waiting);
     this.#running += 1;
     work().then(resolve, reject).finally(() => {

@@ -4,6 +4,7 @@
 
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 
 import { PAGES_CLIENT } from '../directory.mjs';
 import { answerFault } from '../frame.mjs';
@@ -13,6 +14,7 @@ import * as views from './views.mjs';
 
 const PAGES = ['/account', '/account/password', '/account/devices', '/operator/mail'];
 const css = readFileSync(new URL('../../static/identity.css', import.meta.url), 'utf8');
+const library = readFileSync(createRequire(import.meta.url).resolve('oauth4webapi'), 'utf8').replace(/\n\/\/# sourceMappingURL=.*\s*$/, '\n');
 
 export function accountPages(provider, { config, accounts, mailbox, keyring }) {
   const csrfKey = Buffer.from(hkdfSync('sha256', config.secret, '', 'identity forms', 32));
@@ -94,15 +96,16 @@ export function accountPages(provider, { config, accounts, mailbox, keyring }) {
     ctx.body = keyring.public;
   }
 
-  function style(ctx) {
+  const file = (type, body) => (ctx) => {
     ctx.set('Cache-Control', 'public, max-age=3600');
-    ctx.type = 'css';
-    ctx.body = css;
-  }
+    ctx.type = type;
+    ctx.body = body;
+  };
 
   return {
     'GET /jwks.json': keys,
-    'GET /static/identity.css': style,
+    'GET /static/identity.css': file('css', css),
+    'GET /static/oauth4webapi.js': file('js', library), // for the shop's pages
     'GET /account': signedIn(showAccount),
     'GET /account/return': comeBack,
     'GET /account/password': signedIn(showChange),

@@ -107,14 +107,14 @@ export const changePassword = ({ login, csrf, fault, told }) => layout('비밀�
     </form>
     <nav class="links" aria-label="다음"><a href="/auth/account">내 계정</a></nav>`);
 
-const seoul = new Intl.DateTimeFormat('ko-KR', { timeZone: 'Asia/Seoul', dateStyle: 'medium', timeStyle: 'short' });
+const seoul = new Intl.DateTimeFormat('ko-KR', { timeZone: 'Asia/Seoul', year: 'numeric', month: 'long', day: 'numeric', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 
 export const devices = ({ sessions, csrf, told }) => layout('로그인된 기기', html`
     ${notice(told, 'told')}
     <ul class="devices">${sessions.map((one) => html`
       <li>
         <div><strong>${one.device}</strong>${one.isThis ? html` <em>이 기기</em>` : ''}<br>
-          <span>${seoul.format(one.signedInAt)} 로그인 · ${seoul.format(one.seenAt)} 마지막 사용</span></div>
+          <span>로그인 ${seoul.format(one.signedInAt)}<br>마지막 사용 ${seoul.format(one.seenAt)}</span></div>
         ${one.isThis ? '' : html`<form method="post" action="/auth/account/devices"><input type="hidden" name="csrf" value="${csrf}"><input type="hidden" name="session" value="${one.uid}">
           <button type="submit" class="plain" aria-label="${one.device} 로그아웃">로그아웃</button></form>`}
       </li>`)}
