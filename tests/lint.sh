@@ -79,7 +79,22 @@ step_tidy() {
 # Every state of the protocols' models, and the deliberate bugs that must be found in them: docs/model.md.
 step_model() { model/check.sh; }
 
-STEPS=(openapi asyncapi proto gateway shell javascript json heads format model gcc clang tidy)
+# The defences of the programs as they are built, and as an image takes them.
+step_hardening() {
+  local service
+  local -a programs=() shipped=()
+  "$ROOT/dev" build release || return
+  rm -rf "$OUT/shipped"
+  for service in fruit-catalog order-manager delivery-mock; do
+    programs+=("build/release/services/$service/$service")
+    shipped+=("$OUT/shipped/$service")
+    deploy/images/split-debug.sh "${programs[-1]}" "$OUT/shipped" || return
+  done
+  node tests/hardening/binary.mjs "${programs[@]}" && node tests/hardening/binary.mjs --shipped "${shipped[@]}" &&
+    node tests/hardening/binary.mjs --units build/release/compile_commands.json && node tests/hardening/licences.mjs
+}
+
+STEPS=(openapi asyncapi proto gateway shell javascript json heads format model gcc hardening clang tidy)
 
 main() {
   local step began

@@ -4,7 +4,7 @@
 # black-box, contract, Postman, browser and fault tests against a private stack of AddressSanitizer builds, made new each time.
 # The last line is always "N passed, N failed". Must never touch another stack than its own, nor call a run good that left a report.
 #
-#   ./dev test [--keep] [unit|blackbox|contract|postman|browser|faults|chaos|points|fuzz|FILE]...
+#   ./dev test [--keep] [unit|blackbox|contract|postman|browser|faults|chaos|points|fuzz|hardening|FILE]...
 #
 # --keep leaves the stack up, and uses one that is up already. TESTS_VERBOSE=1 names each test. Reports: var/reports (JUnit XML).
 set -uo pipefail
@@ -21,8 +21,8 @@ ASAN='halt_on_error=1:abort_on_error=0:exitcode=99:detect_leaks=1:detect_stack_u
 export FRUIT_CATALOG_ASAN_OPTIONS=$ASAN ORDER_MANAGER_ASAN_OPTIONS=$ASAN DELIVERY_MOCK_ASAN_OPTIONS=$ASAN
 
 SERVICES=(fruit-catalog order-manager delivery-mock)
-PARTS=(unit blackbox contract postman browser faults chaos points fuzz)
-STACKLESS=(unit chaos points fuzz) # need not the stack of the others
+PARTS=(unit blackbox contract postman browser faults chaos points fuzz hardening)
+STACKLESS=(unit chaos points fuzz hardening) # need not the stack of the others
 REPORT_MARK='ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|LeakSanitizer: detected'
 PASSED=0
 FAILED=0
@@ -149,6 +149,12 @@ part_points() {
 part_fuzz() {
   check 'the build of the fuzzers' "$ROOT/dev" build fuzz
   counted 'fuzzers' env GWASUWON_VAR="$HOME_VAR" node "$ROOT/tests/fuzz/run.mjs" --counted
+}
+
+# What was built, and from what: defences of the programs, licences, the bill of materials.
+part_hardening() {
+  check 'the release build' "$ROOT/dev" build release
+  counted 'hardening' node_tests hardening 2 "$ROOT"/tests/hardening/*.test.mjs
 }
 
 part_files() { counted 'chosen tests' node_tests chosen 1 "${FILES[@]}"; }

@@ -28,7 +28,7 @@ function fuzz(target, seconds) {
   const dictionary = join(ROOT, 'tests/fuzz/dict', `${target}.dict`);
   const log = join(HOME, `${target}.log`);
   mkdirSync(kept, { recursive: true });
-  const options = [`-max_total_time=${seconds}`, '-timeout=20', '-rss_limit_mb=2048', '-print_final_stats=1', `-artifact_prefix=${FOUND}/${target}-`];
+  const options = [`-max_total_time=${seconds}`, '-timeout=120', '-rss_limit_mb=2048', '-print_final_stats=1', `-artifact_prefix=${FOUND}/${target}-`];
   if (existsSync(dictionary)) options.push(`-dict=${dictionary}`);
   const child = spawn(join(BUILD, `fuzz_${target}`), [...options, kept, join(CORPUS, target)], { env: { ...process.env, ...ENVIRONMENT }, stdio: ['ignore', 'ignore', 'pipe'] });
   const out = createWriteStream(log);
