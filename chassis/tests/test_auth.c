@@ -89,6 +89,7 @@ static const struct {
     {"no subject", BY_RSA, RS, "{\"iss\":\"https://issuer\",\"aud\":\"gwasuwon\",\"exp\":2000}", CH_TOKEN_CLAIMS},
     {"farmId no UUID", BY_RSA, RS, "{" BASE ",\"exp\":2000,\"farmId\":\"1\"}", CH_TOKEN_CLAIMS},
     {"duplicate claim", BY_RSA, RS, "{" BASE ",\"sub\":\"y\",\"exp\":2000}", CH_TOKEN_MALFORMED},
+    {"exp twice", BY_RSA, RS, "{" BASE ",\"exp\":2000,\"exp\":3000}", CH_TOKEN_MALFORMED},
     {"claims no object", BY_RSA, RS, "[1]", CH_TOKEN_MALFORMED},
     {"ID token", BY_RSA, "{\"alg\":\"RS256\",\"kid\":\"r1\",\"typ\":\"JWT\"}", GOOD, CH_TOKEN_TYPE},
     {"no type", BY_RSA, "{\"alg\":\"RS256\",\"kid\":\"r1\"}", GOOD, CH_TOKEN_TYPE},
@@ -199,6 +200,68 @@ static void test_keys__with_padding_are_passed_over(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(sets); i++)
         assert_int_equal(ch_key_set_import(ch_str_of(sets[i]), &set), CH_ERR_INVALID);
+}
+
+// A header that was read once is not read again: what it leads to must still be the key that signed.
+static void test_token__remembers_a_header_but_no_signature(void **state)
+{
+    struct ch_key_set set;
+    const struct ch_token_rules rules = rules_with(&set);
+    char *good = sign(rsa, RS, GOOD), *forged = sign(stranger, RS, GOOD), *longer = NULL;
+    struct ch_identity who;
+
+    (void)state;
+    assert_int_equal(ch_token_check(&rules, ch_str_of(forged), &who), CH_TOKEN_SIGNATURE);
+    assert_int_equal(set.keys[0].header_len, 0); // what was forged is not remembered
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ch_token_check(&rules, ch_str_of(good), &who), CH_TOKEN_OK);
+        assert_int_equal(ch_token_check(&rules, ch_str_of(forged), &who), CH_TOKEN_SIGNATURE);
+    }
+    assert_true(asprintf(&longer, "A%s", good) > 0);
+    assert_int_not_equal(ch_token_check(&rules, ch_str_of(longer), &who), CH_TOKEN_OK);
+    free(good);
+    free(forged);
+    free(longer);
+    ch_key_set_release(&set);
+}
+
+static void test_keys__only_good_public_ones_are_imported(void **state)
+{
+    cjose_err error;
+    cjose_jwk_t *small =
+        with_kid(cjose_jwk_create_RSA_random(1024, (const uint8_t *)"\x01\x00\x01", 3, &error), "small");
+    char *small_text = cjose_jwk_to_json(small, false, &error), *ours = cjose_jwk_to_json(ec, false, &error);
+    const struct {
+        const char *name, *key;
+        bool is_good;
+    } keys[] = {
+        {"our EC key", ours, true},
+        {"RSA of 1024 bits", small_text, false},
+        {"a symmetric key", "{\"kty\":\"oct\",\"kid\":\"x\",\"k\":\"AAAAAAAA\"}", false},
+        {"a point that is not on the curve",
+         "{\"kty\":\"EC\",\"kid\":\"x\",\"crv\":\"P-256\",\"x\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\","
+         "\"y\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\"}",
+         false},
+        {"another curve", "{\"kty\":\"EC\",\"kid\":\"x\",\"crv\":\"P-384\",\"x\":\"AAAA\",\"y\":\"AAAA\"}", false},
+        {"an even exponent", "{\"kty\":\"RSA\",\"kid\":\"x\",\"n\":\"AQAB\",\"e\":\"AAAC\"}", false},
+        {"members missing", "{\"kty\":\"RSA\",\"kid\":\"x\"}", false},
+        {"no kid", "{\"kty\":\"oct\"}", false},
+    };
+
+    (void)state;
+    FOR_EACH(it, keys)
+    {
+        struct ch_key_set set;
+        char *text = NULL;
+
+        assert_true(asprintf(&text, "{\"keys\":[%s]}", it->key) > 0);
+        CHECK(it->name, (ch_key_set_import(ch_str_of(text), &set) == CH_OK) == it->is_good);
+        ch_key_set_release(&set);
+        free(text);
+    }
+    cjose_get_dealloc()(small_text);
+    cjose_get_dealloc()(ours);
+    cjose_jwk_release(small);
 }
 
 // ---- cache and rotation, on a loop
@@ -313,6 +376,8 @@ int main(void)
         cmocka_unit_test(test_token__carries_scopes_roles_and_farm),
         cmocka_unit_test(test_token__refuses_forged_forms),
         cmocka_unit_test(test_keys__with_padding_are_passed_over),
+        cmocka_unit_test(test_token__remembers_a_header_but_no_signature),
+        cmocka_unit_test(test_keys__only_good_public_ones_are_imported),
         LOOP_TEST(test_auth__follows_a_rotation_of_keys),
         cmocka_unit_test(test_keys__refuse_a_file_without_keys),
     };

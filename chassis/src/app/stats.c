@@ -37,6 +37,8 @@ static const struct ch_metric fibers = {
     .name = "loop_fibers", .type = CH_GAUGE, .help = "Fibers alive", .labels = {"loop"}};
 static const struct ch_metric dependency_up = {
     .name = "dependency_up", .type = CH_GAUGE, .help = "1 when it is there", .labels = {"dependency"}};
+static const struct ch_metric keys_age = {
+    .name = "auth_keys_age_seconds", .type = CH_GAUGE, .help = "Since the issuer's key set was read well; -1: never."};
 static const struct ch_metric service_ready = {
     .name = "service_ready", .type = CH_GAUGE, .help = "1 when /readyz says so"};
 
@@ -143,6 +145,8 @@ void ch_stats_on_scrape(void *arg)
         ch_gauge_set(ch_series_get(&requests_in_flight, (const char *const[]){ch_shed_class_names[class], NULL}),
                      (int64_t)count);
     }
+    if (process->keys)
+        ch_gauge_set(ch_series_get(&keys_age, NULL), ch_keys_age_s(process->keys));
     for (int i = 0; ch_health_at(i, &row); i++)
         ch_gauge_set(ch_series_get(&dependency_up, (const char *const[]){row.name}), row.is_up);
     ch_gauge_set(ch_series_get(&service_ready, NULL), ch_health_is_ready());

@@ -5,7 +5,13 @@
 
 #include <stdlib.h>
 
-enum { WAYS = 4, WAITING_MAX = 256, JWKS_MAX = 256 * 1024 };
+enum {
+    WAYS = 4,
+    KEPT_MAX = 2048,   // bytes of a token that is kept; a longer one is verified each time
+    WAITING_MAX = 256, // for a reading of the keys that is under way
+    COOLING_MAX = 16,  // ... or will be: whoever sends unknown kids without end must not fill the service with waiting
+    JWKS_MAX = 256 * 1024,
+};
 #define REFRESH_WAIT_NS INT64_C(3500000000)
 
 struct cached {
@@ -61,12 +67,16 @@ static void on_keys_read(struct ch_loop *loop, void *arg)
         ch_queue_wake_all(&auth->waiting, CH_OK);
 }
 
+static void cached_drop(struct cached *cached)
+{
+    free(cached->token);
+    *cached = (struct cached){0};
+}
+
 static void cache_clear(struct ch_auth *auth)
 {
-    for (size_t i = 0; i < auth->buckets * WAYS; i++) {
-        free(auth->cache[i].token);
-        auth->cache[i] = (struct cached){0};
-    }
+    for (size_t i = 0; i < auth->buckets * WAYS; i++)
+        cached_drop(&auth->cache[i]);
 }
 
 struct ch_auth *ch_auth_new(struct ch_loop *loop, struct ch_keys *keys, size_t cache_max)
@@ -143,22 +153,28 @@ static struct cached *bucket_of(struct ch_auth *auth, struct ch_str token)
     return &auth->cache[(hash >> 32) % auth->buckets * WAYS];
 }
 
+// What has run out leaves, whoever's it is.
 static const struct ch_identity *cache_find(struct ch_auth *auth, struct ch_str token, int64_t now_s)
 {
-    struct cached *bucket = bucket_of(auth, token);
+    struct cached *bucket = bucket_of(auth, token), *found = NULL;
 
-    for (size_t i = 0; i < WAYS; i++)
-        if (bucket[i].token && bucket[i].len == token.len && memcmp(bucket[i].token, token.data, token.len) == 0)
-            return bucket[i].identity.expires_s > now_s ? &bucket[i].identity : NULL;
-    return NULL;
+    for (size_t i = 0; i < WAYS; i++) {
+        if (bucket[i].token && bucket[i].identity.expires_s <= now_s)
+            cached_drop(&bucket[i]);
+        else if (bucket[i].token && bucket[i].len == token.len && memcmp(bucket[i].token, token.data, token.len) == 0)
+            found = &bucket[i];
+    }
+    return found ? &found->identity : NULL;
 }
 
 static void cache_put(struct ch_auth *auth, struct ch_str token, const struct ch_identity *identity, int64_t now_s)
 {
     struct cached *bucket = bucket_of(auth, token), *slot = &bucket[auth->victim++ % WAYS];
 
+    if (token.len > KEPT_MAX || identity->expires_s <= now_s) // within the leeway: not for long
+        return;
     for (size_t i = 0; i < WAYS; i++)
-        if (!bucket[i].token || bucket[i].identity.expires_s <= now_s) {
+        if (!bucket[i].token) {
             slot = &bucket[i];
             break;
         }
@@ -197,7 +213,9 @@ static enum ch_token_fault check_again_wait(struct ch_auth *auth, struct ch_ctx 
 {
     const int64_t until_ns = ch_now_ns() + REFRESH_WAIT_NS;
 
-    if (!ch_keys_ask(auth->keys))
+    const enum ch_keys_answer answer = ch_keys_ask(auth->keys);
+
+    if (answer == CH_KEYS_NEVER || (answer == CH_KEYS_LATER && auth->waiting.count >= COOLING_MAX))
         return CH_TOKEN_UNKNOWN_KEY;
     if (ch_queue_wait(&auth->waiting, until_ns < ctx->deadline_ns ? until_ns : ctx->deadline_ns))
         return CH_TOKEN_UNKNOWN_KEY;
@@ -219,6 +237,8 @@ enum ch_err ch_auth_check_wait(struct ch_auth *auth, struct ch_ctx *ctx, struct 
     if (!identity)
         return CH_ERR_NO_MEMORY;
     take_keys(auth);
+    if (auth->set.count == 0) // nobody can say yet: that is no fault of the token
+        return CH_ERR_UNAVAILABLE;
     enum ch_token_fault fault = CH_TOKEN_MALFORMED;
     if (read_bearer(authorization, &token)) {
         const struct ch_identity *known = cache_find(auth, token, now_s);

@@ -1,32 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * @file auth_internal.h
- * @brief What the three files of the token check share: key sets, the check of one token.
+ * @brief What the files of the token check share: key sets, the check of one token.
  */
 #ifndef CH_IO_AUTH_INTERNAL_H
 #define CH_IO_AUTH_INTERNAL_H
 
 #include "ch/auth.h"
 
-#include <cjose/cjose.h>
+#include <openssl/evp.h>
 
-#define CH_AUTH_KEYS_MAX  32
-#define CH_AUTH_TOKEN_MAX 8192
+#define CH_AUTH_KEYS_MAX   32
+#define CH_AUTH_TOKEN_MAX  8192
+#define CH_AUTH_HEADER_MAX 256
 
-/** One public key. cjose's handles are not for several threads, so each loop imports its own. */
+/* auth_jwk.c: public keys and signatures */
+
+/** One public key. Its context is used again for each token and is for one thread, so each loop imports its own. */
 struct ch_auth_key {
     char kid[128];
     const char *alg; /**< "RS256" or "ES256": follows from the key's type, never from a token */
-    cjose_jwk_t *jwk;
+    EVP_PKEY_CTX *verify;
+    char header[CH_AUTH_HEADER_MAX]; /**< the encoded header of the last good token of this key: issuers always write
+                                        the same, so it is read once */
+    size_t header_len;               /**< 0: none yet */
 };
 struct ch_key_set {
     struct ch_auth_key keys[CH_AUTH_KEYS_MAX];
     size_t count;
+    EVP_MD *sha256;
+    EVP_MD_CTX *digest;
 };
 /** Imports every usable public signing key of a JWKS (RFC 7517); others are passed over. CH_ERR_INVALID when none is
  * left. */
 CH_MUST_CHECK enum ch_err ch_key_set_import(struct ch_str jwks, struct ch_key_set *ret_set);
 void ch_key_set_release(struct ch_key_set *set);
+struct ch_auth_key *ch_key_find(struct ch_key_set *set, const char *kid); /**< NULL: no such key */
+/** Is `signature` (base64url) the key's, of `text`? */
+bool ch_key_verify(const struct ch_key_set *set, const struct ch_auth_key *key, struct ch_str text,
+                   struct ch_str signature);
 
 /* auth_keys.c: where the key set comes from */
 
@@ -46,8 +58,13 @@ struct ch_keys_listener {
 };
 void ch_keys_listen(struct ch_keys *keys, struct ch_keys_listener *listener);
 void ch_keys_unlisten(struct ch_keys *keys, struct ch_keys_listener *listener);
-/** Asks for the source to be read again; false when it was read too short a while ago. Listeners hear of the end. */
-bool ch_keys_ask(struct ch_keys *keys);
+/** Asks for the source to be read again; listeners hear of the end. */
+enum ch_keys_answer {
+    CH_KEYS_NEVER, /**< the source is away: there is nothing to wait for */
+    CH_KEYS_NOW,   /**< it is being read */
+    CH_KEYS_LATER, /**< it was read a moment ago, and will be again in a moment */
+};
+enum ch_keys_answer ch_keys_ask(struct ch_keys *keys);
 
 /* auth_token.c: one token, no cache */
 
@@ -65,7 +82,7 @@ enum ch_token_fault {
     CH_TOKEN_CLAIMS,
 };
 struct ch_token_rules {
-    const struct ch_key_set *set;
+    struct ch_key_set *set; /**< written: what its keys remember */
     const char *issuer, *audience;
     int64_t now_s;
 };

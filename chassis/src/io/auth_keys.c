@@ -1,65 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the key set comes from: a file or a URL, read by a thread of its own. While the source is away the last good
-// keys stay. Must never block a loop, and never read a source more often than its interval allows, however many unknown
-// kids arrive.
+// keys stay; while there are none yet the service lives and is not ready. Must never block a loop, and never read a
+// source more often than its pace allows, however many unknown kids arrive.
 #include "auth_internal.h"
+#include "fetch.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
 
 enum { JWKS_MAX = 256 * 1024, FETCH_TIMEOUT_MS = 3000 };
+#define MS_NS     INT64_C(1000000)
 #define SECOND_NS INT64_C(1000000000)
 
-// How often a source may be read when somebody asks, and how often it is read anyway.
+// How soon after the last time a source may be read because somebody asks, how soon it is read anyway (a key that was
+// withdrawn lives no longer), and how soon again when it failed: growing, half of it by chance.
 static const struct {
-    int64_t ask_ns, refresh_ns;
+    int64_t ask_ns, refresh_ns, retry_ns, retry_max_ns;
 } pace[] = {
-    {1 * SECOND_NS, 5 * SECOND_NS},    // file
-    {10 * SECOND_NS, 300 * SECOND_NS}, // URL
+    {1 * SECOND_NS, 5 * SECOND_NS, SECOND_NS, 5 * SECOND_NS},     // file
+    {2 * SECOND_NS, 60 * SECOND_NS, 200 * MS_NS, 15 * SECOND_NS}, // URL
 };
+
+static const struct ch_metric reads_metric = {
+    "auth_keys_reads_total", CH_COUNTER, "Readings of the issuer's key set, by outcome.", {"outcome"}};
+static const char *const outcome_ok[] = {"ok"}, *const outcome_failed[] = {"failed"};
 
 struct ch_keys {
     char *source, *issuer, *audience;
-    bool is_url, is_stopping, is_asked;
+    bool is_url, is_stopping, is_asked, is_reading;
+    int failures;       // since the last success
     struct ch_buf text; // last good JWKS
     uint64_t version;   // of text; read without the lock
-    int64_t read_ns;    // when the source was read last
+    int64_t read_ns;    // when the source was read last, well or not
+    int64_t good_ns;    // ... and well; read without the lock
+    struct ch_fetch *fetch;
     struct ch_keys_listener *listeners;
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_t thread;
 };
 
-static size_t on_data(char *data, size_t size, size_t count, void *arg)
+static enum ch_err read_url(struct ch_keys *keys, struct ch_buf *ret_text)
 {
-    struct ch_buf *text = arg;
-
-    ch_buf_append(text, data, size * count);
-    return text->is_full ? 0 : size * count;
-}
-
-static enum ch_err read_url(const char *url, struct ch_buf *ret_text)
-{
-    CURL *curl = curl_easy_init();
+    const struct ch_fetch_request request = {.url = keys->source, .timeout_ms = FETCH_TIMEOUT_MS};
     long status = 0;
+    const enum ch_err err = ch_fetch_run(keys->fetch, &request, ret_text, &status);
 
-    if (!curl)
-        return CH_ERR_NO_MEMORY;
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)FETCH_TIMEOUT_MS);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, ret_text);
-    const CURLcode code = curl_easy_perform(curl);
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_cleanup(curl);
-    return code == CURLE_OK && status == 200 ? CH_OK : CH_ERR_UNAVAILABLE;
+    return !err && status != 200 ? CH_ERR_UNAVAILABLE : err;
 }
 
 static enum ch_err read_file(const char *path, struct ch_buf *ret_text)
@@ -84,13 +74,16 @@ static enum ch_err refresh(struct ch_keys *keys)
     struct ch_buf text;
 
     ch_buf_init(&text, JWKS_MAX);
-    enum ch_err err = keys->is_url ? read_url(keys->source, &text) : read_file(keys->source, &text);
+    enum ch_err err = keys->is_url ? read_url(keys, &text) : read_file(keys->source, &text);
     if (!err) {
         err = ch_key_set_import(ch_buf_str(&text), &set);
         ch_key_set_release(&set);
     }
     pthread_mutex_lock(&keys->lock);
     keys->read_ns = ch_now_ns();
+    keys->failures = err ? keys->failures + 1 : 0;
+    if (!err)
+        __atomic_store_n(&keys->good_ns, keys->read_ns, __ATOMIC_RELAXED);
     if (!err && !ch_str_eq(ch_buf_str(&text), ch_buf_str(&keys->text))) {
         const struct ch_buf old = keys->text;
         keys->text = text;
@@ -99,29 +92,46 @@ static enum ch_err refresh(struct ch_keys *keys)
     }
     pthread_mutex_unlock(&keys->lock);
     ch_buf_release(&text);
+    ch_count(ch_series_get(&reads_metric, err ? outcome_failed : outcome_ok), 1);
     return err;
 }
 
 static void tell_listeners(struct ch_keys *keys)
 {
     pthread_mutex_lock(&keys->lock);
-    keys->is_asked = false;
+    keys->is_asked = keys->is_reading = false;
     for (struct ch_keys_listener *listener = keys->listeners; listener; listener = listener->next)
         if (!__atomic_exchange_n(&listener->is_posted, true, __ATOMIC_ACQ_REL))
             ch_loop_post(listener->loop, &listener->mail);
     pthread_mutex_unlock(&keys->lock);
 }
 
-static void wait_for_turn(struct ch_keys *keys)
+static int64_t retry_ns(const struct ch_keys *keys)
 {
-    const int64_t until_ns = ch_now_ns() + pace[keys->is_url].refresh_ns;
-    const struct timespec until = {until_ns / SECOND_NS, until_ns % SECOND_NS};
+    int64_t pause_ns = pace[keys->is_url].retry_ns;
 
+    for (int i = 1; i < keys->failures && pause_ns < pace[keys->is_url].retry_max_ns; i++)
+        pause_ns *= 2;
+    return ch_jitter_ns(pause_ns < pace[keys->is_url].retry_max_ns ? pause_ns : pace[keys->is_url].retry_max_ns);
+}
+
+// Parks the thread until the source is to be read; false: until the end.
+static bool wait_for_turn(struct ch_keys *keys)
+{
     pthread_mutex_lock(&keys->lock);
-    while (!keys->is_stopping && !keys->is_asked)
-        if (pthread_cond_timedwait(&keys->wake, &keys->lock, &until) == ETIMEDOUT)
+    const int64_t due_ns = keys->read_ns + (keys->failures > 0 ? retry_ns(keys) : pace[keys->is_url].refresh_ns);
+    while (!keys->is_stopping) {
+        const int64_t asked_ns = keys->read_ns + pace[keys->is_url].ask_ns;
+        const int64_t until_ns = keys->is_asked && asked_ns < due_ns ? asked_ns : due_ns;
+        const struct timespec until = {until_ns / SECOND_NS, until_ns % SECOND_NS};
+
+        if (ch_now_ns() >= until_ns)
             break;
+        pthread_cond_timedwait(&keys->wake, &keys->lock, &until); // whatever woke it: looks again
+    }
+    keys->is_reading = !keys->is_stopping;
     pthread_mutex_unlock(&keys->lock);
+    return keys->is_reading;
 }
 
 static bool is_stopping(struct ch_keys *keys)
@@ -138,10 +148,11 @@ static void *keys_thread(void *arg)
     enum ch_err last = CH_OK;
 
     for (;;) {
-        wait_for_turn(keys);
-        if (is_stopping(keys))
+        if (!wait_for_turn(keys))
             return NULL;
         const enum ch_err err = refresh(keys);
+        if (is_stopping(keys))
+            return NULL;
         if (err != last)
             ch_log(err ? CH_LOG_WARN : CH_LOG_INFO, NULL, err ? "keys.unavailable" : "keys.read",
                    CH_LS("code", ch_err_row(err)->code));
@@ -161,8 +172,9 @@ enum ch_err ch_keys_start(const struct ch_keys_options *options, struct ch_keys 
     keys->issuer = strdup(options->issuer);
     keys->audience = strdup(options->audience);
     keys->is_url = strncmp(options->source, "http://", 7) == 0 || strncmp(options->source, "https://", 8) == 0;
-    keys->is_asked =
-        keys->is_url; // a URL is read by the thread at once; the service starts without it and is not ready
+    keys->fetch = ch_fetch_new(options->ca_file);
+    // The thread reads a URL at once: the service starts without it, and is not ready.
+    keys->read_ns = keys->is_url ? INT64_MIN / 2 : 0;
     ch_buf_init(&keys->text, JWKS_MAX);
     pthread_mutex_init(&keys->lock, NULL);
     pthread_condattr_init(&monotonic);
@@ -170,7 +182,7 @@ enum ch_err ch_keys_start(const struct ch_keys_options *options, struct ch_keys 
     pthread_cond_init(&keys->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
 
-    enum ch_err err = keys->source && keys->issuer && keys->audience ? CH_OK : CH_ERR_NO_MEMORY;
+    enum ch_err err = keys->source && keys->issuer && keys->audience && keys->fetch ? CH_OK : CH_ERR_NO_MEMORY;
     if (!err && !keys->is_url && refresh(keys))
         err = CH_ERR_INVALID;
     if (!err && pthread_create(&keys->thread, NULL, keys_thread, keys))
@@ -192,11 +204,14 @@ void ch_keys_stop(struct ch_keys *keys)
     keys->is_stopping = true;
     pthread_cond_signal(&keys->wake);
     pthread_mutex_unlock(&keys->lock);
+    if (keys->fetch)
+        ch_fetch_cancel(keys->fetch);
     if (!pthread_equal(keys->thread, pthread_self()))
         pthread_join(keys->thread, NULL);
     pthread_cond_destroy(&keys->wake);
     pthread_mutex_destroy(&keys->lock);
     ch_buf_release(&keys->text);
+    ch_fetch_free(keys->fetch);
     free(keys->source);
     free(keys->issuer);
     free(keys->audience);
@@ -206,6 +221,13 @@ void ch_keys_stop(struct ch_keys *keys)
 bool ch_keys_are_loaded(const struct ch_keys *keys)
 {
     return ch_keys_version(keys) > 0;
+}
+
+int64_t ch_keys_age_s(const struct ch_keys *keys)
+{
+    const int64_t good_ns = __atomic_load_n(&keys->good_ns, __ATOMIC_RELAXED);
+
+    return good_ns ? (ch_now_ns() - good_ns) / SECOND_NS : -1;
 }
 
 const char *ch_keys_issuer(const struct ch_keys *keys)
@@ -251,14 +273,21 @@ void ch_keys_unlisten(struct ch_keys *keys, struct ch_keys_listener *listener)
     pthread_mutex_unlock(&keys->lock);
 }
 
-bool ch_keys_ask(struct ch_keys *keys)
+enum ch_keys_answer ch_keys_ask(struct ch_keys *keys)
 {
+    enum ch_keys_answer answer;
+
     pthread_mutex_lock(&keys->lock);
-    const bool may = keys->is_asked || ch_now_ns() - keys->read_ns >= pace[keys->is_url].ask_ns;
-    if (may && !keys->is_asked) {
+    if (keys->failures > 0)
+        answer = CH_KEYS_NEVER; // it is tried again anyway
+    else if (keys->is_reading || ch_now_ns() - keys->read_ns >= pace[keys->is_url].ask_ns)
+        answer = CH_KEYS_NOW;
+    else
+        answer = CH_KEYS_LATER;
+    if (answer != CH_KEYS_NEVER && !keys->is_asked) {
         keys->is_asked = true;
         pthread_cond_signal(&keys->wake);
     }
     pthread_mutex_unlock(&keys->lock);
-    return may;
+    return answer;
 }
