@@ -78,19 +78,21 @@ static inline int keys_teardown(void **state)
     return 0;
 }
 
-/** "Bearer …" with these scopes, to be freed; `ttl_s` may lie in the past. */
-static inline char *bearer(const char *scopes, int64_t ttl_s)
+/** "Bearer …" with these scopes, to be freed; `ttl_s` may lie in the past; `service` may be NULL. */
+static inline char *bearer_of(const char *scopes, int64_t ttl_s, const char *service)
 {
     json_t *header = json_pack("{s:s,s:s,s:s}", "alg", "RS256", "kid", "k1", "typ", "at+jwt");
-    char claims[512], *text = NULL;
+    char claims[512], *text = NULL, own[64] = "";
     const char *compact;
     cjose_err error;
 
+    if (service)
+        (void)snprintf(own, sizeof(own), ",\"service\":\"%s\"", service);
     (void)snprintf(claims, sizeof(claims),
                    "{\"iss\":\"https://"
                    "issuer.test\",\"aud\":\"gwasuwon\",\"sub\":\"018f0000-0000-7000-8000-0000000000b1\",\"exp\":%lld,"
-                   "\"iat\":1,\"jti\":\"1\",\"scope\":\"%s\"}",
-                   (long long)(ch_wall_us() / 1000000 + ttl_s), scopes);
+                   "\"iat\":1,\"jti\":\"1\",\"scope\":\"%s\"%s}",
+                   (long long)(ch_wall_us() / 1000000 + ttl_s), scopes, own);
     cjose_jws_t *jws =
         cjose_jws_sign(token_key, (cjose_header_t *)header, (const uint8_t *)claims, strlen(claims), &error);
     assert_non_null(jws);
@@ -99,6 +101,11 @@ static inline char *bearer(const char *scopes, int64_t ttl_s)
     cjose_jws_release(jws);
     json_decref(header);
     return text;
+}
+
+static inline char *bearer(const char *scopes, int64_t ttl_s)
+{
+    return bearer_of(scopes, ttl_s, NULL);
 }
 
 /* ---- the child

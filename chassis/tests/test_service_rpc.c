@@ -30,8 +30,8 @@ static enum ch_err release(struct ch_call *call, const void *in, void *out)
 }
 
 static const struct ch_rpc rpcs[] = {
-    CH_RPC("/catalog.v1.CatalogService/GetSkus", CH_INTERNAL, get_skus, catalog__v1__get_skus_request,
-           catalog__v1__get_skus_response),
+    CH_RPC_BY("/catalog.v1.CatalogService/GetSkus", "neighbour order-manager", 0, get_skus,
+              catalog__v1__get_skus_request, catalog__v1__get_skus_response),
     CH_RPC("/catalog.v1.CatalogService/Release", 0, release, catalog__v1__release_request,
            catalog__v1__release_response),
     {0},
@@ -54,7 +54,7 @@ static int serve(void)
 static struct child child;
 static struct ch_peer *peer;
 static const char *shown; // token
-static char *good, *other_scope;
+static char *good, *other_scope, *other_service, *no_service, *half_name;
 
 static enum ch_err call(const struct ch_rpc *rpc, const ProtobufCMessage *request, struct ch_ctx *ctx, void **ret_reply)
 {
@@ -78,6 +78,9 @@ static void ask_all(void *arg)
         {"no token", NULL, &rpcs[0], &one.base, CH_ERR_UNAUTHENTICATED},
         {"noise", "noise", &rpcs[0], &one.base, CH_ERR_UNAUTHENTICATED},
         {"other scope", other_scope, &rpcs[0], &one.base, CH_ERR_FORBIDDEN},
+        {"a service that the row does not name", other_service, &rpcs[0], &one.base, CH_ERR_FORBIDDEN},
+        {"half of a name", half_name, &rpcs[0], &one.base, CH_ERR_FORBIDDEN},
+        {"internal, but no service", no_service, &rpcs[0], &one.base, CH_ERR_FORBIDDEN},
         {"good", good, &rpcs[0], &one.base, CH_OK},
         {"a bug", good, &rpcs[0], &none.base, CH_ERR_INTERNAL},
         {"open to all", NULL, &rpcs[1], &open.base, CH_OK},
@@ -127,7 +130,7 @@ static void test_rpc__is_guarded_by_its_row(void **state)
     http(child.admin_port, "GET /metrics HTTP/1.1\r\n", "", &answer);
     assert_non_null(strstr(
         answer.body,
-        "rpc_server_call_duration_seconds_count{method=\"/catalog.v1.CatalogService/GetSkus\",code=\"forbidden\"} 1"));
+        "rpc_server_call_duration_seconds_count{method=\"/catalog.v1.CatalogService/GetSkus\",code=\"forbidden\"} 4"));
     assert_non_null(strstr(answer.body, "method=\"/catalog.v1.CatalogService/Release\",code=\"stock_short\"} 1"));
     (void)child_wait_for(&child, "\"event\":\"rpc.failed\"");
     (void)child_wait_for(&child, "\"event\":\"rpc.call\"");
@@ -156,6 +159,14 @@ static void test_rpc__health_follows_readiness(void **state)
     assert_int_equal(child_exit_code(&child), 0);
 }
 
+static char *own_token(const char *scopes, const char *service)
+{
+    char *text = bearer_of(scopes, 600, service);
+
+    memmove(text, text + 7, strlen(text) - 6); // without "Bearer "
+    return text;
+}
+
 static int setup(void **state)
 {
     static const char *const settings[] = {"DRAIN_WAIT_MS=1000", NULL};
@@ -163,10 +174,11 @@ static int setup(void **state)
     const struct ch_peer_options options = {.name = "test", .address = address, .in_flight_max = 10, .bearer = &shown};
 
     assert_int_equal(keys_setup(state), 0);
-    good = bearer("internal", 600);
-    other_scope = bearer("orders:read", 600);
-    memmove(good, good + 7, strlen(good) - 6); // without "Bearer "
-    memmove(other_scope, other_scope + 7, strlen(other_scope) - 6);
+    good = own_token("internal", "order-manager");
+    other_scope = own_token("orders:read", "order-manager");
+    other_service = own_token("internal", "delivery-mock");
+    half_name = own_token("internal", "order");
+    no_service = own_token("internal", NULL);
     child_start(&child, settings);
     (void)snprintf(address, sizeof(address), "127.0.0.1:%d", child.grpc_port);
     assert_int_equal(loop_setup(state), 0);
@@ -185,8 +197,9 @@ static int teardown(void **state)
         return -1;
     ch_peer_free(peer);
     loop_run_until_done(nothing, NULL); // what the peer left behind ends
-    free(good);
-    free(other_scope);
+    char *const tokens[] = {good, other_scope, other_service, half_name, no_service};
+    for (size_t i = 0; i < COUNT_OF(tokens); i++)
+        free(tokens[i]);
     (void)keys_teardown(state);
     return loop_teardown(state);
 }

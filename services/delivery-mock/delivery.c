@@ -54,7 +54,7 @@ bool delivery_may_see(const struct ch_identity *who, const struct delivery *deli
 
     if (ch_may(who, CH_ADMIN | CH_INTERNAL | CH_DELIVERIES_WRITE))
         return true;
-    if (ch_uuid_eq(who->id, delivery->buyer_id))
+    if (ch_is_person(who, delivery->buyer_id))
         return true;
     if (!who->is_farmer || ch_uuid_is_nil(who->farm_id))
         return false;

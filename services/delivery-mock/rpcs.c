@@ -219,6 +219,8 @@ static enum ch_err rpc_watch_delivery(struct ch_call *call, const void *in, void
     while (!err && !follower.is_ended) {
         if (ch_now_ns() >= ctx->deadline_ns)
             return CH_ERR_DEADLINE;
+        if (ch_has_run_out(ctx->identity))
+            return CH_ERR_UNAUTHENTICATED;
         err = follow_wait(
             &follower, ch_now_ns() + WATCH_STEP_NS < ctx->deadline_ns ? ch_now_ns() + WATCH_STEP_NS : ctx->deadline_ns,
             send_message, call);
@@ -227,13 +229,13 @@ static enum ch_err rpc_watch_delivery(struct ch_call *call, const void *in, void
 }
 
 const struct ch_rpc rpcs[] = {
-    CH_RPC("/delivery.v1.DeliveryService/GetDeliveries", CH_ORDERS_READ | CH_DELIVERIES_WRITE | CH_INTERNAL,
-           rpc_get_deliveries, delivery__v1__get_deliveries_request, delivery__v1__get_deliveries_response),
-    CH_RPC("/delivery.v1.DeliveryService/CancelDelivery", CH_INTERNAL, rpc_cancel_delivery,
-           delivery__v1__cancel_delivery_request, delivery__v1__cancel_delivery_response),
+    CH_RPC_BY("/delivery.v1.DeliveryService/GetDeliveries", "order-manager", CH_ORDERS_READ | CH_DELIVERIES_WRITE,
+              rpc_get_deliveries, delivery__v1__get_deliveries_request, delivery__v1__get_deliveries_response),
+    CH_RPC_BY("/delivery.v1.DeliveryService/CancelDelivery", "order-manager", 0, rpc_cancel_delivery,
+              delivery__v1__cancel_delivery_request, delivery__v1__cancel_delivery_response),
     CH_RPC("/delivery.v1.DeliveryService/AdvanceDelivery", CH_DELIVERIES_WRITE, rpc_advance_delivery,
            delivery__v1__advance_delivery_request, delivery__v1__advance_delivery_response),
-    CH_RPC_STREAM("/delivery.v1.DeliveryService/WatchDelivery", CH_ORDERS_READ | CH_DELIVERIES_WRITE | CH_INTERNAL,
+    CH_RPC_STREAM("/delivery.v1.DeliveryService/WatchDelivery", CH_ORDERS_READ | CH_DELIVERIES_WRITE,
                   rpc_watch_delivery, delivery__v1__watch_delivery_request, delivery__v1__watch_delivery_response),
     {0},
 };

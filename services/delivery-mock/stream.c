@@ -123,10 +123,10 @@ enum ch_err delivery_events(struct ch_request *req)
         return CH_OK;
     }
     err = ch_http_stream_start(x, 200, "text/event-stream");
-    while (!err && !follower.is_ended) {
+    while (!err && !follower.is_ended && !ch_has_run_out(req->ctx.identity)) {
         err = follow_wait(&follower, ch_now_ns() + HEARTBEAT_S * 1000 * MS, send_sse, x);
         if (!err && !follower.is_ended)
             err = ch_http_stream_write_wait(x, CH_STR(": \n\n"), ch_now_ns() + HEARTBEAT_S * 1000 * MS);
     }
-    return CH_OK; // whoever watched has gone, or has seen the end: either way the stream is over
+    return CH_OK; // whoever watched has gone, has seen the end or comes again with a new token: this stream is over
 }

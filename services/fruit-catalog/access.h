@@ -11,8 +11,7 @@
 
 static inline bool access_may_edit(const struct ch_identity *who, struct ch_uuid farm_id)
 {
-    return ch_may(who, CH_ADMIN) ||
-           (who && who->is_farmer && !ch_uuid_is_nil(who->farm_id) && ch_uuid_eq(who->farm_id, farm_id));
+    return ch_may(who, CH_ADMIN) || ch_is_farm(who, farm_id);
 }
 
 /** How the stock ledger names who did it. */

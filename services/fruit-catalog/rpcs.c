@@ -316,11 +316,11 @@ static enum ch_err rpc_release(struct ch_call *call, const void *in, void *out)
 }
 
 const struct ch_rpc rpcs[] = {
-    CH_RPC("/catalog.v1.CatalogService/GetSkus", CH_INTERNAL, rpc_get_skus, catalog__v1__get_skus_request,
-           catalog__v1__get_skus_response),
-    CH_RPC("/catalog.v1.CatalogService/Reserve", CH_INTERNAL, rpc_reserve, catalog__v1__reserve_request,
-           catalog__v1__reserve_response),
-    CH_RPC("/catalog.v1.CatalogService/Release", CH_INTERNAL, rpc_release, catalog__v1__release_request,
-           catalog__v1__release_response),
+    CH_RPC_BY("/catalog.v1.CatalogService/GetSkus", "order-manager", 0, rpc_get_skus, catalog__v1__get_skus_request,
+              catalog__v1__get_skus_response),
+    CH_RPC_BY("/catalog.v1.CatalogService/Reserve", "order-manager", 0, rpc_reserve, catalog__v1__reserve_request,
+              catalog__v1__reserve_response),
+    CH_RPC_BY("/catalog.v1.CatalogService/Release", "order-manager", 0, rpc_release, catalog__v1__release_request,
+              catalog__v1__release_response),
     {0},
 };

@@ -2,6 +2,7 @@
 // The rules of placing and reading an order. REST and gRPC both call these; nothing here knows of either.
 #include "order.h"
 
+#include "access.h"
 #include "cancel_store.h"
 #include "catalog_client.h"
 #include "ch/mutant.h"
@@ -223,7 +224,7 @@ enum ch_err order_get_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct o
 
     if (err)
         return err;
-    if (!ch_uuid_eq(ret_order->buyer_id, ctx->identity->id) && !ch_may(ctx->identity, CH_ADMIN | CH_INTERNAL))
+    if (!access_may_see_order(ctx->identity, ret_order->buyer_id))
         return CH_ERR_NOT_FOUND; // that it exists is nobody else's affair
     return CH_OK;
 }

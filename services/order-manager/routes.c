@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // OrderManager over REST: contracts/openapi/order-manager.yaml. Each function reads its input, calls the rules, writes
 // its answer.
+#include "access.h"
 #include "cancel.h"
 #include "order_input.h"
 #include "order_store.h"
@@ -186,7 +187,6 @@ static enum ch_err order_list(struct ch_request *req)
 
 static enum ch_err farm_orders(struct ch_request *req)
 {
-    const struct ch_identity *who = req->ctx.identity;
     struct ch_uuid farm_id;
     struct order_page page;
     enum ch_err err;
@@ -194,8 +194,7 @@ static enum ch_err farm_orders(struct ch_request *req)
     err = ch_param_uuid(req, 0, &farm_id);
     if (err)
         return err;
-    const bool is_own = who->is_farmer && !ch_uuid_is_nil(who->farm_id) && ch_uuid_eq(who->farm_id, farm_id);
-    if (!ch_may(who, CH_ADMIN) && !is_own)
+    if (!access_may_see_farm(req->ctx.identity, farm_id))
         return CH_ERR_NOT_FOUND;
     err = read_page(req, &page);
     if (err)

@@ -136,11 +136,11 @@ static enum ch_err rpc_resolve_orders(struct ch_call *call, const void *in, void
 const struct ch_rpc rpcs[] = {
     CH_RPC("/orders.v1.OrderService/PlaceOrder", CH_ORDERS_WRITE, rpc_place_order, orders__v1__place_order_request,
            orders__v1__place_order_response),
-    CH_RPC("/orders.v1.OrderService/GetOrder", CH_ORDERS_READ | CH_INTERNAL, rpc_get_order,
-           orders__v1__get_order_request, orders__v1__get_order_response),
+    CH_RPC("/orders.v1.OrderService/GetOrder", CH_ORDERS_READ, rpc_get_order, orders__v1__get_order_request,
+           orders__v1__get_order_response),
     CH_RPC("/orders.v1.OrderService/CancelOrder", CH_ORDERS_WRITE, rpc_cancel_order, orders__v1__cancel_order_request,
            orders__v1__cancel_order_response),
-    CH_RPC("/orders.v1.OrderService/ResolveOrders", CH_INTERNAL, rpc_resolve_orders, orders__v1__resolve_orders_request,
-           orders__v1__resolve_orders_response),
+    CH_RPC_BY("/orders.v1.OrderService/ResolveOrders", "fruit-catalog", 0, rpc_resolve_orders,
+              orders__v1__resolve_orders_request, orders__v1__resolve_orders_response),
     {0},
 };

@@ -28,15 +28,23 @@ typedef enum ch_err ch_rpc_fn(struct ch_call *call, const void *in, void *out);
 struct ch_rpc {
     const char *path; /**< "/catalog.v1.CatalogService/Reserve" */
     const ProtobufCMessageDescriptor *input, *output;
-    unsigned scope;     /**< server: who may call (enum ch_scope bits, any of them; 0: anyone) */
-    ch_rpc_fn *handle;  /**< server only */
-    bool is_stream;     /**< server-streaming: send with ch_call_send_wait, return the status */
-    bool is_repeatable; /**< client only: done twice is as done once, so it is sent again after a broken connection */
+    unsigned scope;       /**< server: who may call (enum ch_scope bits, any of them; 0: anyone) */
+    const char *services; /**< server: with CH_INTERNAL in `scope`, names of the services that may call, with spaces
+                             between */
+    ch_rpc_fn *handle;    /**< server only */
+    bool is_stream;       /**< server-streaming: send with ch_call_send_wait, return the status */
+    bool is_repeatable;   /**< client only: done twice is as done once, so it is sent again after a broken connection */
 };
 #define CH_RPC(path_, scope_, handle_, in_, out_)                                                                      \
     {                                                                                                                  \
         .path = (path_), .input = &in_##__descriptor, .output = &out_##__descriptor, .scope = (scope_),                \
         .handle = (handle_)                                                                                            \
+    }
+/** A server's row of a method that the services named in `services_` call, and who has `scope_` (0: nobody else). */
+#define CH_RPC_BY(path_, services_, scope_, handle_, in_, out_)                                                        \
+    {                                                                                                                  \
+        .path = (path_), .input = &in_##__descriptor, .output = &out_##__descriptor, .scope = (scope_) | CH_INTERNAL,  \
+        .services = (services_), .handle = (handle_)                                                                   \
     }
 /** A client's row of a method that is done twice as it is done once. */
 #define CH_RPC_REPEATABLE(path_, in_, out_)                                                                            \
@@ -66,6 +74,8 @@ struct ch_grpc_server_options {
     /** Called on the call's fiber before its handler: identity, scope, metrics. A failure becomes the status. */
     enum ch_err (*before)(struct ch_call *call, void *arg);
     void (*after)(struct ch_call *call, enum ch_err result, void *arg);
+    /** Called on the call's fiber before reflection is served; NULL: it is open. Health always is. */
+    enum ch_err (*admit)(struct ch_call *call, void *arg);
     void *arg;
     int64_t default_timeout_ns; /**< when the caller states none */
     size_t connections_max, streams_max;
@@ -77,7 +87,7 @@ CH_MUST_CHECK enum ch_err ch_grpc_server_new(struct ch_loop *loop, const struct 
                                              struct ch_grpc_server **ret_server);
 int ch_grpc_server_port(const struct ch_grpc_server *server);
 /** What grpc.health.v1 answers, for the server and each of its services; true at first. Every server serves health and
- * reflection by itself, without `before` and `after`. */
+ * reflection by itself, without `before` and `after`; reflection after `admit`. */
 void ch_grpc_server_set_serving(struct ch_grpc_server *server, bool is_serving);
 /** Not serving; accepts nothing more; GOAWAY; unary calls end by themselves, streaming ones are cancelled (their
  * callers see UNAVAILABLE). */
@@ -117,6 +127,9 @@ struct ch_peer_options {
     size_t waiting_max;        /**< … but no more than so many: CH_ERR_OVERLOADED at once */
     const char *const *bearer; /**< where the current service token stands (may change; read at each call); NULL: none.
                                   Without "Bearer" */
+    bool needs_bearer;         /**< while there is none, calls end at once with CH_ERR_UNAVAILABLE */
+    void (*on_refused)(void *arg); /**< the peer answered UNAUTHENTICATED: it does not take the token; or NULL */
+    void *on_refused_arg;
 };
 /** NULL: an address is no "host:port", or memory is short. */
 struct ch_peer *ch_peer_new(struct ch_loop *loop, const struct ch_peer_options *options);

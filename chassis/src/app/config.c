@@ -41,8 +41,17 @@ const struct ch_config_row ch_settings_rows[] = {
     {"JWT_JWKS", CH_CONFIG_STR, AT(jwt_jwks), NULL, 0, 1024, "key set of the issuer: a file, or http(s)://", 0},
     {"JWT_ISSUER", CH_CONFIG_STR, AT(jwt_issuer), NULL, 0, 255, "iss that tokens must have", 0},
     {"JWT_AUDIENCE", CH_CONFIG_STR, AT(jwt_audience), "gwasuwon", 1, 255, "aud that tokens must have", 0},
+    {"ISSUER_CA_FILE", CH_CONFIG_STR, AT(issuer_ca_file), NULL, 0, 1024,
+     "PEM of the authorities trusted for JWT_JWKS and TOKEN_URL; empty: the system's", 0},
     {"SERVICE_TOKEN_FILE", CH_CONFIG_STR, AT(service_token_file), NULL, 0, 1024,
      "token this service shows to others; read again when the file changes", 0},
+    {"TOKEN_URL", CH_CONFIG_STR, AT(token_url), NULL, 0, 1024,
+     "the issuer's token endpoint: http(s)://; instead of SERVICE_TOKEN_FILE, with CLIENT_ID and CLIENT_SECRET_FILE",
+     0},
+    {"CLIENT_ID", CH_CONFIG_STR, AT(client_id), NULL, 0, 255, "this service at TOKEN_URL", 0},
+    {"CLIENT_SECRET_FILE", CH_CONFIG_STR, AT(client_secret_file), NULL, 0, 1024,
+     "its secret, on the first line; read for each request of a token", 0},
+    {"TOKEN_SCOPE", CH_CONFIG_STR, AT(token_scope), "internal", 1, 255, "scope asked for at TOKEN_URL", 0},
     {"OTLP_ENDPOINT", CH_CONFIG_STR, AT(otlp_endpoint), NULL, 0, 255,
      "http://host:4318 for traces; empty: none are sent", 0},
     {"TRACE_SAMPLE_RATIO", CH_CONFIG_DOUBLE, AT(trace_sample_ratio), "1", 0, 1,
@@ -127,6 +136,22 @@ static bool is_file_or_http(const char *text)
     return strstr(text, "://") ? is_http_uri(text) : is_readable_file(text);
 }
 
+// RFC 6749 3.3, narrower: it goes into a form as it is.
+static bool is_scope_list(const char *text)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789:_.-";
+
+    for (;;) {
+        const size_t len = strspn(text, letters);
+
+        if (len == 0 || text[len] == '\0')
+            return len > 0;
+        if (text[len] != ' ')
+            return false;
+        text += len + 1;
+    }
+}
+
 static const struct rule {
     const char *name;
     size_t offset;
@@ -138,7 +163,11 @@ static const struct rule {
     {"POSTGRES_URI", AT(postgres_uri), is_postgres_uri, "postgresql://…"},
     {"RABBITMQ_URI", AT(rabbitmq_uri), is_amqp_uri, "amqp://user:password@host:port/vhost"},
     {"JWT_JWKS", AT(jwt_jwks), is_file_or_http, "a readable file, http://… or https://…"},
+    {"ISSUER_CA_FILE", AT(issuer_ca_file), is_readable_file, "a readable file"},
     {"SERVICE_TOKEN_FILE", AT(service_token_file), is_readable_file, "a readable file"},
+    {"TOKEN_URL", AT(token_url), is_http_uri, "http://… or https://…"},
+    {"CLIENT_SECRET_FILE", AT(client_secret_file), is_readable_file, "a readable file"},
+    {"TOKEN_SCOPE", AT(token_scope), is_scope_list, "names of a-z, digits, : _ . and - with single spaces between"},
     {"OTLP_ENDPOINT", AT(otlp_endpoint), is_http_uri, "http://… or https://…"},
 };
 
@@ -168,6 +197,19 @@ static const struct need {
     {"RABBITMQ_URI", AT(rabbitmq_uri), ch_service_needs_database},
     {"JWT_JWKS", AT(jwt_jwks), ch_service_needs_tokens},
     {"JWT_ISSUER", AT(jwt_issuer), ch_service_needs_tokens},
+};
+
+/** Which variables say the same, or half of it. */
+static const struct pair {
+    const char *name;
+    size_t offset;
+    const char *other;
+    size_t other_offset;
+    bool needs_other; /**< false: excludes it */
+} pairs[] = {
+    {"TOKEN_URL", AT(token_url), "SERVICE_TOKEN_FILE", AT(service_token_file), false},
+    {"TOKEN_URL", AT(token_url), "CLIENT_ID", AT(client_id), true},
+    {"TOKEN_URL", AT(token_url), "CLIENT_SECRET_FILE", AT(client_secret_file), true},
 };
 
 /* ---- reading
@@ -283,12 +325,30 @@ static int check_peers(const struct ch_service *service, FILE *errors)
     return faults;
 }
 
+static int check_pairs(FILE *errors)
+{
+    int faults = 0;
+
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        const char *text = TEXT_AT(&ch_settings, pairs[i].offset),
+                   *other = TEXT_AT(&ch_settings, pairs[i].other_offset);
+
+        if (!text || !other || !*text || (*other != '\0') == pairs[i].needs_other)
+            continue;
+        fprintf(errors, "%s: %s %s\n", pairs[i].name, pairs[i].needs_other ? "is nothing without" : "excludes",
+                pairs[i].other);
+        faults++;
+    }
+    return faults;
+}
+
 int ch_config_read(const struct ch_service *service, FILE *errors)
 {
     int faults = ch_config_read_rows(ch_settings_rows, &ch_settings, getenv, errors);
 
     faults += ch_config_read_rows(service->config_rows, service->config, getenv, errors);
     faults += check_peers(service, errors);
+    faults += check_pairs(errors);
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
         const char *text = TEXT_AT(&ch_settings, rules[i].offset);
 

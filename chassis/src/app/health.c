@@ -66,6 +66,14 @@ bool ch_health_are_required_up(void)
     return is_all_up(true);
 }
 
+bool ch_health_is_up(const char *dependency)
+{
+    for (int i = 0; i < health.count; i++)
+        if (strcmp(health.rows[i].name, dependency) == 0)
+            return atomic_load(&health.rows[i].is_up);
+    return true;
+}
+
 const char *ch_health_status(void)
 {
     if (atomic_load(&health.is_draining))

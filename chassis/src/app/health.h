@@ -23,8 +23,9 @@ void ch_health_set_serving(bool is_serving); /**< listeners are open; false at f
 void ch_health_set_draining(void);           /**< for good */
 
 bool ch_health_is_ready(void);
-bool ch_health_are_required_up(void); /**< all that readiness asks of others */
-const char *ch_health_status(void);   /**< literal: starting, ready, degraded, not_ready, draining */
+bool ch_health_are_required_up(void);         /**< all that readiness asks of others */
+bool ch_health_is_up(const char *dependency); /**< true for one that was not registered: nobody misses it */
+const char *ch_health_status(void);           /**< literal: starting, ready, degraded, not_ready, draining */
 
 /** One row a dependency for who reports; false past the last. */
 struct ch_health_row {

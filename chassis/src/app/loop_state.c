@@ -4,6 +4,7 @@
 #include "loop_state.h"
 
 #include "health.h"
+#include "token.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -57,6 +58,8 @@ static enum ch_err open_peers(struct ch_loop_state *state)
             .in_flight_max = PEER_CALLS_MAX,
             .waiting_max = PEER_CALLS_MAX,
             .bearer = (const char *const *)&state->bearer,
+            .needs_bearer = ch_token_is_wanted(),
+            .on_refused = ch_token_refused,
         };
 
         state->peers[state->peer_count] = ch_peer_new(state->loop, &options);
@@ -332,6 +335,7 @@ static enum ch_err listen_grpc(struct ch_loop_state *state, int *port)
     const struct ch_grpc_server_options options = {
         .tables = tables,
         .before = ch_rpc_before,
+        .admit = ch_rpc_admit,
         .after = ch_rpc_after,
         .arg = state,
         .default_timeout_ns = ch_settings.request_timeout_ms * 1000000,

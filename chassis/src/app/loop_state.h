@@ -138,9 +138,16 @@ size_t ch_body_max(const struct ch_route_table *table); /**< largest body that a
 enum ch_err ch_rpc_before(struct ch_call *call, void *state);
 void ch_rpc_after(struct ch_call *call, enum ch_err result, void *state);
 
-/** Who asks, and may he? Sets ctx->identity. `scope` 0: anybody, but a token that is shown must be right. */
+/** What a row of routes or rpcs asks of its caller. */
+struct ch_access {
+    unsigned scope;       /**< any of these; 0: anybody, but a token that is shown must be right */
+    const char *services; /**< with CH_INTERNAL in `scope`: which services, with spaces between */
+};
+/** Who asks, and may he? Sets ctx->identity. */
 CH_MUST_CHECK enum ch_err ch_authorize_wait(struct ch_loop_state *state, struct ch_ctx *ctx,
-                                            struct ch_str authorization, unsigned scope);
+                                            struct ch_str authorization, struct ch_access access);
+/** For what the server itself offers beside health (reflection): a good token of anybody. */
+enum ch_err ch_rpc_admit(struct ch_call *call, void *state);
 /** Internals stay inside: drops detail and faults of a 500, and logs a failure of ours once. */
 void ch_failure_settle(struct ch_ctx *ctx, const char *event, enum ch_err err);
 
@@ -155,7 +162,7 @@ void ch_stats_request(struct ch_loop_state *state, const struct ch_route *route,
 void ch_stats_rpc(struct ch_loop_state *state, const struct ch_rpc *rpc, enum ch_err result, int64_t duration_ns);
 void ch_stats_on_scrape(void *process); /**< gauges of loops and dependencies */
 
-/* ---- jobs.c, drain.c, admin.c, token.c
+/* ---- jobs.c, drain.c, admin.c
  * ----------------------------------------------------------------------------------------- */
 
 /** Starts a fiber for each job. This and the two below: on loop 0. */
@@ -168,8 +175,5 @@ bool ch_drain(struct ch_process *process);
 bool ch_drain_admin(struct ch_process *process); /**< the admin port's; the other loops still run */
 
 extern const struct ch_route ch_admin_routes[];
-
-/** Reads the service token again if its file changed, and hands it to all loops. Main thread; may block on the disk. */
-void ch_token_refresh(struct ch_process *process);
 
 #endif

@@ -76,7 +76,7 @@ static enum ch_err check_key(struct ch_request *req)
 static enum ch_err check_token_wait(struct ch_request *req)
 {
     return ch_authorize_wait(ch_state_of(&req->ctx), &req->ctx, ch_http_header(req->http, "Authorization"),
-                             req->route->scope);
+                             (struct ch_access){.scope = req->route->scope});
 }
 
 static enum ch_err handle_wait(struct ch_request *req)

@@ -9,22 +9,52 @@ struct rpc_work {
     bool is_counted;
 };
 
+static bool is_listed(const char *services, const char *name)
+{
+    const size_t len = strlen(name);
+
+    for (const char *at = services; at && len > 0; at = strchr(at, ' ')) {
+        at += *at == ' ';
+        if (strncmp(at, name, len) == 0 && (at[len] == ' ' || at[len] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+// A service's token opens only what its row says that this service calls.
+static bool is_allowed(const struct ch_identity *identity, struct ch_access access)
+{
+    return ch_may(identity, access.scope & ~(unsigned)CH_INTERNAL) ||
+           (ch_may(identity, access.scope & CH_INTERNAL) && is_listed(access.services, identity->service));
+}
+
 enum ch_err ch_authorize_wait(struct ch_loop_state *state, struct ch_ctx *ctx, struct ch_str authorization,
-                              unsigned scope)
+                              struct ch_access access)
 {
     enum ch_err err;
 
     if (!authorization.data)
-        return scope ? CH_ERR_UNAUTHENTICATED : CH_OK;
+        return access.scope ? CH_ERR_UNAUTHENTICATED : CH_OK;
     if (!state->auth) // this service asks for no token anywhere
         return CH_OK;
     ctx->step = "check token";
     err = ch_auth_check_wait(state->auth, ctx, authorization, &ctx->identity);
     if (err)
         return err;
-    if (scope && !ctx->identity)
+    if (access.scope && !ctx->identity)
         return CH_ERR_UNAUTHENTICATED;
-    return scope && !ch_may(ctx->identity, scope) ? CH_ERR_FORBIDDEN : CH_OK;
+    return access.scope && !is_allowed(ctx->identity, access) ? CH_ERR_FORBIDDEN : CH_OK;
+}
+
+enum ch_err ch_rpc_admit(struct ch_call *call, void *arg)
+{
+    struct ch_loop_state *state = arg;
+
+    if (!state->auth)
+        return CH_OK;
+    if (!call->authorization.data)
+        return CH_ERR_UNAUTHENTICATED;
+    return ch_authorize_wait(state, &call->ctx, call->authorization, (struct ch_access){0});
 }
 
 enum ch_err ch_rpc_before(struct ch_call *call, void *arg)
@@ -44,7 +74,8 @@ enum ch_err ch_rpc_before(struct ch_call *call, void *arg)
     err = ch_shed_enter(&state->shed, work->class);
     work->is_counted = !err;
     if (!err)
-        err = ch_authorize_wait(state, ctx, call->authorization, call->rpc->scope);
+        err = ch_authorize_wait(state, ctx, call->authorization,
+                                (struct ch_access){call->rpc->scope, call->rpc->services});
     ctx->step = "handle";
     return err;
 }

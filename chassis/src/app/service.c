@@ -8,6 +8,7 @@
 #include "ch/point.h"
 #include "events.h"
 #include "health.h"
+#include "token.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -125,13 +126,16 @@ static void register_dependencies(void)
     }
     if (ch_service_needs_tokens(service))
         ch_health_register("keys", true);
+    if (ch_token_is_wanted())
+        ch_health_register("token", false); // without it others are not asked; what is at hand is served
     for (int i = 0; service->peers && service->peers[i].name; i++)
         ch_health_register(service->peers[i].name, false);
 }
 
 static int start_keys(void)
 {
-    const struct ch_keys_options options = {ch_settings.jwt_jwks, ch_settings.jwt_issuer, ch_settings.jwt_audience};
+    const struct ch_keys_options options = {ch_settings.jwt_jwks, ch_settings.jwt_issuer, ch_settings.jwt_audience,
+                                            ch_settings.issuer_ca_file};
 
     if (!ch_service_needs_tokens(ch_process.service))
         return 0;
@@ -254,13 +258,14 @@ static int fail_to_listen(enum ch_err err, const struct ch_ports *ports, int por
 }
 
 /** Whoever restarts instances in turn sends requests here as soon as it listens: they would be refused until the
- * database is there. Bounded: without it the service listens too, and says by its readiness what is missing. */
+ * database, the keys and the own token are there. Bounded: without them the service listens too, and says by its
+ * readiness what is missing. */
 static void await_dependencies(void)
 {
     const int64_t until_ns = ch_now_ns() + DEPENDENCIES_WAIT_NS;
     const struct timespec pause = {.tv_nsec = DEPENDENCIES_LOOK_NS};
 
-    while (!ch_health_are_required_up() && ch_now_ns() < until_ns)
+    while (!(ch_health_are_required_up() && ch_health_is_up("token")) && ch_now_ns() < until_ns)
         (void)nanosleep(&pause, NULL); // cut short by a signal: looks sooner
 }
 
@@ -296,7 +301,8 @@ static int start_jobs(void)
 static int start_token(void)
 {
     ch_token_refresh(&ch_process);
-    return 0;
+    const enum ch_err err = ch_token_fetch_start(&ch_process);
+    return err ? fail("token", err, EX_SOFTWARE) : 0;
 }
 
 /* ---- the end
@@ -307,6 +313,7 @@ static bool stop_all(void)
 {
     if (!ch_drain_admin(&ch_process))
         return false;
+    ch_token_fetch_stop();
     // The admin loop is the last: answers of the others may still be on their way to it.
     for (int i = 0; ch_process.loops && i <= ch_process.loop_count; i++)
         ch_loop_state_stop(&ch_process.loops[i]);

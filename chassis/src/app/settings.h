@@ -21,7 +21,9 @@ struct ch_settings {
     const char *postgres_uri, *rabbitmq_uri;
     int64_t db_timeout_ms, db_readers, db_writers;
     const char *jwt_jwks, *jwt_issuer, *jwt_audience;
+    const char *issuer_ca_file;
     const char *service_token_file;
+    const char *token_url, *client_id, *client_secret_file, *token_scope;
     const char *otlp_endpoint;
     const char *log_level;
     double trace_sample_ratio;

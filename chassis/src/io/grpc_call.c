@@ -259,8 +259,11 @@ static enum ch_err run_call(struct ch_grpc_stream *stream)
         return CH_ERR_DEADLINE;
     if (stream->server->is_draining && grpc_call_is_streaming(stream))
         return CH_ERR_UNAVAILABLE; // the drain would have cancelled it
-    if (stream->method->is_builtin)
-        return handle(stream);
+    if (stream->method->is_builtin) {
+        if (options->admit && stream->method->kind == GRPC_BIDI) // reflection; health is asked by who has no token
+            err = options->admit(&stream->call, options->arg);
+        return err ? err : handle(stream);
+    }
     if (options->before)
         err = options->before(&stream->call, options->arg);
     if (!err)

@@ -301,6 +301,9 @@ struct ch_peer *ch_peer_new(struct ch_loop *loop, const struct ch_peer_options *
         return NULL;
     peer->loop = loop;
     peer->bearer = options->bearer;
+    peer->needs_bearer = options->needs_bearer;
+    peer->on_refused = options->on_refused;
+    peer->on_refused_arg = options->on_refused_arg;
     peer->name = strdup(options->name);
     if (!peer->name) {
         free(peer);

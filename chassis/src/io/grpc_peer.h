@@ -71,6 +71,9 @@ struct ch_peer {
     struct ch_loop *loop;
     char *name;
     const char *const *bearer;
+    bool needs_bearer;
+    void (*on_refused)(void *arg);
+    void *on_refused_arg;
     size_t users; /**< calls on some fiber, inside the bulkhead or waiting: they keep the peer's memory */
     struct peer_name names[PEER_NAMES_MAX];
     size_t name_count;

@@ -245,6 +245,8 @@ static enum ch_err guarded_call_wait(struct ch_peer *peer, struct ch_ctx *ctx, c
         return err;
     err = peer->is_freed ? CH_ERR_UNAVAILABLE : call_wait(peer, ctx, rpc, request, deadline_ns, ret_reply);
     ch_bulkhead_leave(&peer->bulkhead);
+    if (err == CH_ERR_UNAUTHENTICATED && peer->on_refused)
+        peer->on_refused(peer->on_refused_arg);
     return err;
 }
 
@@ -257,7 +259,7 @@ enum ch_err ch_peer_call_wait(struct ch_peer *peer, struct ch_ctx *ctx, const st
     struct ch_span span;
     enum ch_err err;
 
-    if (peer->is_freed)
+    if (peer->is_freed || (peer->needs_bearer && !*peer->bearer))
         return CH_ERR_UNAVAILABLE;
     if (deadline_ns > ctx->deadline_ns)
         deadline_ns = ctx->deadline_ns;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Server reflection, v1 and v1alpha (github.com/grpc/grpc, doc/server-reflection.md): tells grpcurl and the like what
 // this server serves, from the descriptors embedded at build time. The two versions are equal on the wire, so one set
-// of messages serves both. The schema is public: no token is asked. It must never list a service that this server does
-// not have.
+// of messages serves both. Served to whoever `admit` of the server's options lets in. It must never list a service that
+// this server does not have.
 #include "grpc_server.h"
 
 #include "grpc/reflection/v1/reflection.pb-c.h"
