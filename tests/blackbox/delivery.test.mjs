@@ -13,7 +13,7 @@ import { newKey, uuid7 } from '../lib/ids.mjs';
 import { Buyer, makeFarm, orderBody, shop } from '../lib/shop.mjs';
 import { sse, take } from '../lib/sse.mjs';
 import { service, stack } from '../lib/stack.mjs';
-import { operatorToken, serviceToken } from '../lib/tokens.mjs';
+import { operatorToken, serviceToken, token } from '../lib/tokens.mjs';
 import { until, within } from '../lib/until.mjs';
 
 const S = grpc.status;
@@ -170,6 +170,18 @@ test('a buyer may not advance a delivery', async () => {
   assertProblem(await advance(orderId, 'ON_ROUTE', world.buyer.token), 403, 'forbidden');
   const answer = await rpc('delivery-mock', 'AdvanceDelivery', { orderId, to: 'DELIVERY_STATUS_ON_ROUTE' }, world.buyer.token);
   assert.equal(answer.code, S.PERMISSION_DENIED);
+});
+
+test('a stream of events ends when its token has run out', async () => {
+  const { orderId } = await placed();
+  const short = () => token({ role: 'buyer', sub: world.buyer.sub, exp: Math.floor(Date.now() / 1000) + 4 });
+  const stream = await sse(streamUrl(orderId), { token: await short() });
+  assert.equal(stream.status, 200);
+  const rest = (async () => { for await (const _ of stream.events); })(); // until the server ends it
+  const watched = client('delivery-mock').watchDelivery({ orderId }, metadata(await short()), { deadline: Date.now() + 60_000 });
+  const code = new Promise((resolve) => watched.on('data', () => {}).on('error', (error) => resolve(error.code)).on('end', () => resolve(S.OK)));
+  await within(60_000, rest, 'the end of the stream');
+  assert.equal(await within(60_000, code, 'the end of the call'), S.UNAUTHENTICATED);
 });
 
 // ---- live: SSE ---------------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ after(closeClients);
 
 const { GrpcReflection } = reflection;
 const reflect = (name, version) => new GrpcReflection(service(name).grpc, grpc.credentials.createInsecure(), {}, version);
+// Reflection wants a good token, of anybody.
+const shown = () => metadata(serviceToken('delivery-mock'));
 const INFRASTRUCTURE = ['grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection', 'grpc.reflection.v1alpha.ServerReflection'];
 
 // "Name in -> out" of each method, streams marked.
@@ -29,19 +31,23 @@ for (const name of SERVICES) {
 
   for (const version of ['v1', 'v1alpha']) {
     test(`${name} lists its services by reflection ${version}`, async () => {
-      const services = await reflect(name, version).listServices();
+      const services = await reflect(name, version).listServices('*', shown());
       assert.deepEqual(services.toSorted(), [full, ...INFRASTRUCTURE].toSorted());
     });
   }
 
+  test(`${name}: reflection tells nothing to who has no token, or a bad one`, async () => {
+    for (const token of [null, 'rubbish']) await assert.rejects(reflect(name, 'v1').listServices('*', metadata(token)), { code: grpc.status.UNAUTHENTICATED });
+  });
+
   test(`${name}: reflection tells the methods of the .proto file`, async () => {
-    const methods = await reflect(name).listMethods(full);
+    const methods = await reflect(name).listMethods(full, shown());
     const told = methods.map(({ name: short, definition }) => shapeOf(short, definition.requestStream, definition.responseStream, definition.requestType.type.name, definition.responseType.type.name));
     assert.deepEqual(told.sort(), protoMethods(full));
   });
 
   test(`${name}: reflection tells every field of every message`, async () => {
-    const told = (await reflect(name).getDescriptorBySymbol(full)).getPackageObject({ keepCase: true });
+    const told = (await reflect(name).getDescriptorBySymbol(full, shown())).getPackageObject({ keepCase: true });
     const toldService = full.split('.').reduce((at, part) => at[part], told);
     const fields = ({ type }) => type.field.map((field) => `${field.number} ${field.name} ${field.type} ${field.label} ${field.typeName}`);
     for (const method of Object.values(asWritten[full])) {
@@ -65,7 +71,7 @@ for (const name of SERVICES) {
   });
 
   test(`${name}: a client made from reflection alone can call`, async () => {
-    const descriptor = await reflect(name).getDescriptorBySymbol(full);
+    const descriptor = await reflect(name).getDescriptorBySymbol(full, shown());
     const Client = full.split('.').reduce((at, part) => at[part], descriptor.getPackageObject({ longs: Number, enums: String }));
     const made = new Client(service(name).grpc, grpc.credentials.createInsecure());
     const [short, request, answer] = {

@@ -94,7 +94,7 @@ static void check_taken(struct ch_str header_text, struct ch_str claims_text, co
 
 // ---- inputs ----
 
-static enum ch_token_fault judge(const struct ch_key_set *set, struct ch_str token, struct ch_identity *ret_identity)
+static enum ch_token_fault judge(struct ch_key_set *set, struct ch_str token, struct ch_identity *ret_identity)
 {
     const struct ch_token_rules rules = {.set = set, .issuer = ISSUER, .audience = AUDIENCE, .now_s = NOW_S};
 

@@ -12,7 +12,7 @@ import { ROOT, service } from './stack.mjs';
 export { grpc };
 export const PROTO_DIR = join(ROOT, 'contracts/proto');
 export const SERVICE_OF = { 'fruit-catalog': 'catalog.v1.CatalogService', 'order-manager': 'orders.v1.OrderService', 'delivery-mock': 'delivery.v1.DeliveryService' };
-const FILES = ['catalog/v1/catalog.proto', 'orders/v1/orders.proto', 'delivery/v1/delivery.proto', 'grpc/health/v1/health.proto'];
+export const FILES = ['catalog/v1/catalog.proto', 'orders/v1/orders.proto', 'delivery/v1/delivery.proto', 'grpc/health/v1/health.proto'];
 
 const load = (options) => protoLoader.loadSync(FILES, { includeDirs: [PROTO_DIR], ...options });
 export const definitions = load({ longs: Number, enums: String, defaults: true, oneofs: true });
