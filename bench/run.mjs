@@ -14,9 +14,10 @@ import { db, dir, pauseSimulation, rounds, seconds } from './lib.mjs';
 import { orders } from './orders.mjs';
 import { overload } from './overload.mjs';
 import { memory, start } from './processes.mjs';
+import { tokens } from './tokens.mjs';
 
 // Each answers a list of results: a ratio of `ours` to `theirs` that shall reach its limit, or a value that shall not pass it.
-const benches = { detail, orders, memory, start, flash, overload, edge };
+const benches = { detail, orders, memory, start, flash, overload, edge, tokens };
 
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(benches);
 for (const name of wanted) {
