@@ -6,7 +6,8 @@
 
 // The first that applies to any line is the order's outcome.
 static const enum reserve_outcome precedence[] = {RESERVE_SKU_UNAVAILABLE, RESERVE_LIMIT_EXCEEDED,
-                                                  RESERVE_PRICE_CHANGED, RESERVE_STOCK_SHORT};
+                                                  RESERVE_BUYER_LIMIT_EXCEEDED, RESERVE_PRICE_CHANGED,
+                                                  RESERVE_STOCK_SHORT};
 
 static int compare_ids(struct ch_uuid a, struct ch_uuid b)
 {
@@ -28,6 +29,24 @@ const struct sku_snapshot *sku_snapshot_find(const struct sku_snapshot *skus, si
     return count ? bsearch(&sku_id, skus, count, sizeof(*skus), compare_sku) : NULL;
 }
 
+static int compare_share(const void *key, const void *member)
+{
+    const struct buyer_share *want = key, *share = member;
+    const int by_sku = compare_ids(want->sku_id, share->sku_id);
+
+    return by_sku ? by_sku : compare_ids(want->buyer_id, share->buyer_id);
+}
+
+// NULL: the SKU has no limit per buyer, or does not exist.
+static struct buyer_share *share_of(const struct reserve_facts *facts, struct ch_uuid buyer_id,
+                                    const struct sku_snapshot *sku)
+{
+    if (!sku || !sku->per_buyer_limit || !facts->share_count)
+        return NULL;
+    const struct buyer_share want = {.buyer_id = buyer_id, .sku_id = sku->sku_id};
+    return bsearch(&want, facts->shares, facts->share_count, sizeof(*facts->shares), compare_share);
+}
+
 // ---- one order
 
 static enum reserve_outcome line_fault(const struct reserve_line *line)
@@ -36,6 +55,8 @@ static enum reserve_outcome line_fault(const struct reserve_line *line)
         return RESERVE_SKU_UNAVAILABLE;
     if (line->quantity > line->sku->per_order_limit)
         return RESERVE_LIMIT_EXCEEDED;
+    if (line->sku->per_buyer_limit && line->quantity > line->buyer_left)
+        return RESERVE_BUYER_LIMIT_EXCEEDED;
     if (line->unit_price_krw != line->sku->price_krw)
         return RESERVE_PRICE_CHANGED;
     if (line->quantity > line->sku->available)
@@ -43,16 +64,22 @@ static enum reserve_outcome line_fault(const struct reserve_line *line)
     return RESERVE_RESERVED;
 }
 
-static enum reserve_outcome look_at_lines(struct reserve_order *order, const struct sku_snapshot *skus,
-                                          size_t sku_count)
+// A limit may have been lowered below what the buyer has. Whose share nobody read may have nothing.
+static int32_t left_for_buyer(const struct buyer_share *share, const struct sku_snapshot *sku)
+{
+    return share && share->quantity < sku->per_buyer_limit ? sku->per_buyer_limit - share->quantity : 0;
+}
+
+static enum reserve_outcome look_at_lines(struct reserve_order *order, const struct reserve_facts *facts)
 {
     unsigned faults = 0;
 
     for (size_t i = 0; i < order->line_count; i++) {
         struct reserve_line *line = &order->lines[i];
 
-        line->sku = sku_snapshot_find(skus, sku_count, line->sku_id);
+        line->sku = sku_snapshot_find(facts->skus, facts->sku_count, line->sku_id);
         line->available = line->sku ? line->sku->available : 0;
+        line->buyer_left = left_for_buyer(share_of(facts, order->buyer_id, line->sku), line->sku);
         line->lot_id = (struct ch_uuid){{0}};
         const enum reserve_outcome fault = line_fault(line);
         line->is_ok = fault == RESERVE_RESERVED;
@@ -64,12 +91,17 @@ static enum reserve_outcome look_at_lines(struct reserve_order *order, const str
     return RESERVE_RESERVED;
 }
 
-static void take(struct reserve_order *order, struct sku_snapshot *skus)
+static void take(struct reserve_order *order, const struct reserve_facts *facts)
 {
     for (size_t i = 0; i < order->line_count; i++) {
         struct reserve_line *line = &order->lines[i];
-        struct sku_snapshot *sku = &skus[line->sku - skus];
+        struct sku_snapshot *sku = &facts->skus[line->sku - facts->skus];
+        struct buyer_share *share = share_of(facts, order->buyer_id, sku);
 
+        if (share) {
+            share->quantity += line->quantity;
+            share->taken += line->quantity;
+        }
         line->lot_id = sku->lot_id;
         sku->available -= line->quantity;
         sku->taken += line->quantity;
@@ -78,17 +110,16 @@ static void take(struct reserve_order *order, struct sku_snapshot *skus)
 
 // The first answer again, with what the SKUs are now.
 static void repeat(struct reserve_order *order, struct reserve_line *lines, size_t line_count,
-                   const struct sku_snapshot *skus, size_t sku_count)
+                   const struct reserve_facts *facts)
 {
     order->outcome = RESERVE_RESERVED;
     order->lines = lines;
     order->line_count = line_count;
     for (size_t i = 0; i < line_count; i++)
-        lines[i].sku = sku_snapshot_find(skus, sku_count, lines[i].sku_id);
+        lines[i].sku = sku_snapshot_find(facts->skus, facts->sku_count, lines[i].sku_id);
 }
 
-static void decide_one(struct reserve_order *order, struct sku_snapshot *skus, size_t sku_count,
-                       const struct reserve_hold *hold)
+static void decide_one(struct reserve_order *order, const struct reserve_facts *facts, const struct reserve_hold *hold)
 {
     const struct reserve_order *earlier = order->earlier;
 
@@ -96,14 +127,14 @@ static void decide_one(struct reserve_order *order, struct sku_snapshot *skus, s
         order->outcome = RESERVE_ORDER_CLOSED;
         order->line_count = 0;
     } else if (hold) {
-        repeat(order, hold->lines, hold->line_count, skus, sku_count);
+        repeat(order, hold->lines, hold->line_count, facts);
     } else if (earlier && earlier->outcome == RESERVE_RESERVED) {
-        repeat(order, earlier->lines, earlier->line_count, skus, sku_count);
+        repeat(order, earlier->lines, earlier->line_count, facts);
     } else {
-        order->outcome = look_at_lines(order, skus, sku_count);
+        order->outcome = look_at_lines(order, facts);
         order->is_new = order->outcome == RESERVE_RESERVED;
         if (order->is_new)
-            take(order, skus);
+            take(order, facts);
     }
 }
 
@@ -140,8 +171,7 @@ static enum ch_err link_repeats(struct ch_arena *arena, struct reserve_order *co
 }
 
 enum ch_err reserve_decide(struct ch_arena *arena, struct reserve_order *const *orders, size_t order_count,
-                           struct sku_snapshot *skus, size_t sku_count, const struct reserve_hold *holds,
-                           size_t hold_count)
+                           const struct reserve_facts *facts)
 {
     const enum ch_err err = link_repeats(arena, orders, order_count);
 
@@ -149,9 +179,11 @@ enum ch_err reserve_decide(struct ch_arena *arena, struct reserve_order *const *
         return err;
     for (size_t i = 0; i < order_count; i++) {
         const struct reserve_hold *hold =
-            hold_count ? bsearch(&orders[i]->order_id, holds, hold_count, sizeof(*holds), compare_hold) : NULL;
+            facts->hold_count
+                ? bsearch(&orders[i]->order_id, facts->holds, facts->hold_count, sizeof(*facts->holds), compare_hold)
+                : NULL;
 
-        decide_one(orders[i], skus, sku_count, hold);
+        decide_one(orders[i], facts, hold);
     }
     return CH_OK;
 }

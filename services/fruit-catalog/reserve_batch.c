@@ -23,8 +23,7 @@ struct flight {
     struct reserve_order **orders; // of all calls, in their order
     struct reserve_order *wishes;  // the same as they came: deciding again begins with them
     size_t count;
-    struct ch_uuid *order_ids, *sku_ids;
-    size_t sku_count;
+    struct reserve_asked asked;
     struct ch_str cluster_run; // of all calls; data NULL: they differ
     struct reserve_facts facts;
 };
@@ -34,6 +33,7 @@ struct flight {
 static enum ch_err flight_load(struct flight *flight, struct ch_batch_item **items, size_t count)
 {
     struct ch_arena *arena = flight->ctx->arena;
+    struct reserve_asked *asked = &flight->asked;
     size_t lines = 0, at = 0;
 
     for (size_t i = 0; i < count; i++) {
@@ -45,9 +45,12 @@ static enum ch_err flight_load(struct flight *flight, struct ch_batch_item **ite
     }
     flight->orders = ch_arena_array(arena, flight->count, sizeof(struct reserve_order *));
     flight->wishes = ch_arena_array(arena, flight->count, sizeof(*flight->wishes));
-    flight->order_ids = ch_arena_array(arena, flight->count, sizeof(*flight->order_ids));
-    flight->sku_ids = ch_arena_array(arena, lines, sizeof(*flight->sku_ids));
-    if (!flight->orders || !flight->wishes || !flight->order_ids || !flight->sku_ids)
+    asked->order_ids = ch_arena_array(arena, flight->count, sizeof(*asked->order_ids));
+    asked->line_buyers = ch_arena_array(arena, lines, sizeof(*asked->line_buyers));
+    asked->line_skus = ch_arena_array(arena, lines, sizeof(*asked->line_skus));
+    asked->sku_ids = ch_arena_array(arena, lines, sizeof(*asked->sku_ids));
+    if (!flight->orders || !flight->wishes || !asked->order_ids || !asked->sku_ids || !asked->line_buyers ||
+        !asked->line_skus)
         return CH_ERR_NO_MEMORY;
     for (size_t i = 0; i < count; i++) {
         const struct reservation *call = (const struct reservation *)items[i];
@@ -55,12 +58,16 @@ static enum ch_err flight_load(struct flight *flight, struct ch_batch_item **ite
         for (size_t j = 0; j < call->count; j++, at++) {
             flight->orders[at] = &call->orders[j];
             flight->wishes[at] = call->orders[j];
-            flight->order_ids[at] = call->orders[j].order_id;
-            for (size_t k = 0; k < call->orders[j].line_count; k++)
-                flight->sku_ids[flight->sku_count++] = call->orders[j].lines[k].sku_id;
+            asked->order_ids[at] = call->orders[j].order_id;
+            for (size_t k = 0; k < call->orders[j].line_count; k++, asked->line_count++) {
+                asked->line_buyers[asked->line_count] = call->orders[j].buyer_id;
+                asked->line_skus[asked->line_count] = call->orders[j].lines[k].sku_id;
+            }
         }
     }
-    flight->sku_count = ids_sort_unique(flight->sku_ids, flight->sku_count);
+    asked->order_count = at;
+    memcpy(asked->sku_ids, asked->line_skus, asked->line_count * sizeof(*asked->sku_ids));
+    asked->sku_count = ids_sort_unique(asked->sku_ids, asked->line_count);
     flight->cluster_run = ((const struct reservation *)items[0])->cluster_run;
     for (size_t i = 1; i < count; i++)
         if (!ch_str_eq(((const struct reservation *)items[i])->cluster_run, flight->cluster_run))
@@ -97,14 +104,13 @@ static enum ch_err attempt_wait(struct flight *flight)
     err = ch_tx_begin_wait(ctx, &tx);
     if (err)
         return err;
-    err = reserve_lock(&tx, flight->sku_ids, flight->sku_count);
+    err = reserve_lock(&tx, flight->asked.sku_ids, flight->asked.sku_count);
     if (err)
         return err;
-    err = reserve_read_wait(ctx, &tx, flight->sku_ids, flight->sku_count, flight->order_ids, flight->count, facts);
+    err = reserve_read_wait(ctx, &tx, &flight->asked, facts);
     if (err)
         return err;
-    err = reserve_decide(ctx->arena, flight->orders, flight->count, facts->skus, facts->sku_count, facts->holds,
-                         facts->hold_count);
+    err = reserve_decide(ctx->arena, flight->orders, flight->count, facts);
     if (err || !takes_any(flight))
         return err;
     err = reserve_write(&tx, flight->orders, flight->count, facts, flight->cluster_run);

@@ -26,6 +26,8 @@ enum {
     COL_WEIGHT,
     COL_IS_ON_SALE,
     COL_SHIP_CUTOFF,
+    COL_BUYER_LIMIT,
+    COL_SHARES,
 };
 
 static void sku_from_row(struct ch_arena *arena, const struct ch_pg_rows *rows, size_t row, struct sku_snapshot *sku)
@@ -44,6 +46,7 @@ static void sku_from_row(struct ch_arena *arena, const struct ch_pg_rows *rows, 
         .price_krw = ch_pg_get_int(rows, row, COL_PRICE),
         .weight_g = (int32_t)ch_pg_get_int(rows, row, COL_WEIGHT),
         .per_order_limit = (int32_t)ch_pg_get_int(rows, row, COL_AMOUNT),
+        .per_buyer_limit = (int32_t)ch_pg_get_int(rows, row, COL_BUYER_LIMIT),
         .available = (int32_t)ch_pg_get_int(rows, row, COL_AVAILABLE),
         .is_on_sale = ch_pg_get_bool(rows, row, COL_IS_ON_SALE),
     };
@@ -87,36 +90,64 @@ static void holds_from_rows(const struct ch_pg_rows *rows, size_t first, struct 
     }
 }
 
+// As catalog.shares_of_buyers writes them.
+enum { SHARE_SIZE = 20, SHARE_QUANTITY_AT = 16 };
+
+static size_t shares_in(const struct ch_pg_rows *rows, size_t row)
+{
+    return ch_pg_get_str(rows, row, COL_SHARES).len / SHARE_SIZE;
+}
+
+static void shares_from_row(const struct ch_pg_rows *rows, size_t row, struct reserve_facts *facts)
+{
+    const struct ch_str bytes = ch_pg_get_str(rows, row, COL_SHARES);
+
+    for (size_t at = 0; at + SHARE_SIZE <= bytes.len; at += SHARE_SIZE) {
+        const uint8_t *quantity = (const uint8_t *)bytes.data + at + SHARE_QUANTITY_AT;
+        struct buyer_share *share = &facts->shares[facts->share_count++];
+
+        *share = (struct buyer_share){.sku_id = ch_pg_get_uuid(rows, row, COL_SKU_ID)};
+        memcpy(share->buyer_id.bytes, bytes.data + at, sizeof(share->buyer_id.bytes));
+        share->quantity = (int32_t)((uint32_t)quantity[0] << 24 | (uint32_t)quantity[1] << 16 |
+                                    (uint32_t)quantity[2] << 8 | quantity[3]);
+    }
+}
+
 static enum ch_err facts_from_rows(struct ch_arena *arena, const struct ch_pg_rows *rows,
                                    struct reserve_facts *ret_facts)
 {
     const size_t count = ch_pg_count(rows);
     struct reserve_facts facts = {0};
-    size_t sku_count = 0;
+    size_t sku_count = 0, share_count = 0;
 
     while (sku_count < count && ch_pg_get_int(rows, sku_count, COL_KIND) == 0)
-        sku_count++;
+        share_count += shares_in(rows, sku_count++);
     facts.skus = ch_arena_array(arena, sku_count, sizeof(*facts.skus));
+    facts.shares = ch_arena_array(arena, share_count, sizeof(*facts.shares));
     facts.holds = ch_arena_array(arena, count - sku_count, sizeof(*facts.holds));
     struct reserve_line *lines = ch_arena_array(arena, count - sku_count, sizeof(*lines));
-    if ((sku_count && !facts.skus) || (count > sku_count && (!facts.holds || !lines)))
+    if ((sku_count && !facts.skus) || (share_count && !facts.shares) || (count > sku_count && (!facts.holds || !lines)))
         return CH_ERR_NO_MEMORY;
-    for (; facts.sku_count < sku_count; facts.sku_count++)
+    for (; facts.sku_count < sku_count; facts.sku_count++) {
         sku_from_row(arena, rows, facts.sku_count, &facts.skus[facts.sku_count]);
+        shares_from_row(rows, facts.sku_count, &facts);
+    }
     holds_from_rows(rows, sku_count, lines, &facts);
     *ret_facts = facts;
     return CH_OK;
 }
 
-enum ch_err reserve_read_wait(struct ch_ctx *ctx, struct ch_tx *tx, const struct ch_uuid *sku_ids, size_t sku_count,
-                              const struct ch_uuid *order_ids, size_t order_count, struct reserve_facts *ret_facts)
+enum ch_err reserve_read_wait(struct ch_ctx *ctx, struct ch_tx *tx, const struct reserve_asked *asked,
+                              struct reserve_facts *ret_facts)
 {
     struct ch_pg_rows *rows CH_PG_ROWS = NULL;
     struct ch_pg_args args;
 
     ch_pg_args_init(&args, ctx);
-    ch_pg_uuid_array(&args, sku_ids, sku_count);
-    ch_pg_uuid_array(&args, order_ids, order_count);
+    ch_pg_uuid_array(&args, asked->sku_ids, asked->sku_count);
+    ch_pg_uuid_array(&args, asked->order_ids, asked->order_count);
+    ch_pg_uuid_array(&args, asked->line_buyers, asked->line_count);
+    ch_pg_uuid_array(&args, asked->line_skus, asked->line_count);
     const enum ch_err err =
         tx ? ch_tx_run_wait(tx, Q_RESERVE_READ, &args, &rows) : ch_pg_run_wait(ctx, Q_RESERVE_READ, &args, &rows);
     return err ? err : facts_from_rows(ctx->arena, rows, ret_facts);
@@ -270,6 +301,47 @@ static enum ch_err put_events(struct ch_pg_args *args, const struct ch_trace *tr
     return CH_OK;
 }
 
+static enum ch_err put_buyers(struct ch_pg_args *args, struct reserve_order *const *orders, size_t count)
+{
+    struct ch_uuid *buyer_id;
+    size_t n = 0;
+
+    if (!COLUMN(args->arena, buyer_id, count))
+        return CH_ERR_NO_MEMORY;
+    for (size_t i = 0; i < count; i++)
+        if (orders[i]->is_new)
+            buyer_id[n++] = orders[i]->buyer_id;
+    ch_pg_uuid_array(args, buyer_id, n);
+    return CH_OK;
+}
+
+// A statement of its own, so that orders without such a SKU do not pay for it; it leaves with the other.
+static enum ch_err write_shares(struct ch_tx *tx, const struct reserve_facts *facts)
+{
+    struct ch_uuid *sku_id, *buyer_id;
+    struct ch_pg_args args;
+    int32_t *taken;
+    size_t n = 0;
+
+    if (!facts->share_count)
+        return CH_OK;
+    ch_pg_args_init(&args, tx->ctx);
+    if (!COLUMN(args.arena, sku_id, facts->share_count) || !COLUMN(args.arena, buyer_id, facts->share_count) ||
+        !COLUMN(args.arena, taken, facts->share_count))
+        return CH_ERR_NO_MEMORY;
+    for (size_t i = 0; i < facts->share_count; i++) {
+        if (!facts->shares[i].taken)
+            continue;
+        sku_id[n] = facts->shares[i].sku_id;
+        buyer_id[n] = facts->shares[i].buyer_id;
+        taken[n++] = facts->shares[i].taken;
+    }
+    ch_pg_uuid_array(&args, sku_id, n);
+    ch_pg_uuid_array(&args, buyer_id, n);
+    ch_pg_int4_array(&args, taken, n);
+    return n ? ch_tx_send(tx, Q_SKU_BUYERS_ADD, &args) : CH_OK;
+}
+
 enum ch_err reserve_write(struct ch_tx *tx, struct reserve_order *const *orders, size_t order_count,
                           const struct reserve_facts *facts, struct ch_str cluster_run)
 {
@@ -285,5 +357,9 @@ enum ch_err reserve_write(struct ch_tx *tx, struct reserve_order *const *orders,
     if (!err)
         err = put_events(&args, &tx->ctx->trace, facts);
     ch_pg_text(&args, cluster_run);
-    return err ? err : ch_tx_send(tx, Q_RESERVE_WRITE, &args);
+    if (!err)
+        err = put_buyers(&args, orders, order_count);
+    if (!err)
+        err = ch_tx_send(tx, Q_RESERVE_WRITE, &args);
+    return err ? err : write_shares(tx, facts);
 }

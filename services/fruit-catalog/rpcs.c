@@ -88,6 +88,7 @@ static Catalog__V1__SkuSnapshot *snapshot_message(struct ch_arena *arena, const 
     message->price_krw = sku->price_krw;
     message->available = sku->available;
     message->per_order_limit = sku->per_order_limit;
+    message->per_buyer_limit = sku->per_buyer_limit;
     message->on_sale = sku->is_on_sale;
     message->ship_cutoff = text_of(sku->ship_cutoff);
     return message->sku_id && message->product_id && message->farm_id ? message : NULL;
@@ -116,7 +117,8 @@ static enum ch_err rpc_get_skus(struct ch_call *call, const void *in, void *out)
     err = read_uuids(ctx, "/sku_ids", request->sku_ids, request->n_sku_ids, GET_SKUS_MAX, &ids);
     if (err)
         return err;
-    err = reserve_read_wait(ctx, NULL, ids, request->n_sku_ids, NULL, 0, &facts);
+    const struct reserve_asked asked = {.sku_ids = ids, .sku_count = request->n_sku_ids};
+    err = reserve_read_wait(ctx, NULL, &asked, &facts);
     if (err)
         return err;
     response->skus = ch_arena_array(ctx->arena, request->n_sku_ids, sizeof(response->skus[0]));
@@ -150,7 +152,6 @@ static enum ch_err read_order(struct ch_ctx *ctx, size_t index, const Catalog__V
 {
     const char *pointer = ch_arena_printf(ctx->arena, "/orders/%zu", index);
     struct reserve_line *lines;
-    struct ch_uuid buyer_id;
     enum ch_err err;
 
     err = check_count(ctx, pointer, in->n_lines, RESERVE_LINES_MAX);
@@ -162,7 +163,7 @@ static enum ch_err read_order(struct ch_ctx *ctx, size_t index, const Catalog__V
     *ret_order = (struct reserve_order){.lines = lines, .line_count = in->n_lines};
     err = read_uuid(ctx, pointer, in->order_id, &ret_order->order_id);
     if (!err)
-        err = read_uuid(ctx, pointer, in->buyer_id, &buyer_id);
+        err = read_uuid(ctx, pointer, in->buyer_id, &ret_order->buyer_id);
     for (size_t i = 0; i < in->n_lines && !err; i++) {
         err = read_line(ctx, pointer, in->lines[i], &lines[i]);
         for (size_t j = 0; j < i && !err; j++)
@@ -230,6 +231,7 @@ static enum ch_err write_line(struct ch_arena *arena, struct snapshot_messages *
         result->sku->farm_id = text_of(CH_STR(""));
     }
     result->available = line->available;
+    result->buyer_left = line->buyer_left;
     result->ok = line->is_ok;
     if (!ch_uuid_is_nil(line->lot_id))
         result->lot_id = uuid_text(arena, line->lot_id);

@@ -92,6 +92,7 @@ static void write_skus(struct ch_jw *jw, const struct search_item *item)
         ch_jw_kcstr(jw, "grade", grade_names[sku->edit.grade]);
         ch_jw_kint(jw, "weightG", sku->edit.weight_g);
         ch_jw_kint(jw, "priceKrw", sku->edit.price_krw);
+        sku_write_int_or_null(jw, "perBuyerLimit", sku->edit.per_buyer_limit, 0);
         ch_jw_kint(jw, "available", sku->available);
         ch_jw_object_end(jw);
     }

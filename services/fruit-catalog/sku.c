@@ -47,6 +47,13 @@ const char *const grade_names[] = {"특", "상", "보통", "못난이", NULL};
          .min = 0,     .max = 400,   .present_bit = SKU_HAS_BRIX},                                                     \
         {"perOrderLimit", CH_FIELD_INT, IN(per_order_limit),         .flags = CH_F_OPTIONAL,                           \
          .min = 1,        .max = 99,    .present_bit = SKU_HAS_OTHER},                                                 \
+        {"perBuyerLimit",                                                                                              \
+         CH_FIELD_INT,                                                                                                 \
+         IN(per_buyer_limit),                                                                                          \
+         .flags = CH_F_OPTIONAL | (nullable_),                                                                         \
+         .min = 1,                                                                                                     \
+         .max = 999,                                                                                                   \
+         .present_bit = SKU_HAS_BUYER_LIMIT},                                                                          \
     {                                                                                                                  \
         "isOnSale", CH_FIELD_BOOL, IN(is_on_sale), .flags = CH_F_OPTIONAL, .present_bit = SKU_HAS_OTHER                \
     }
@@ -75,6 +82,8 @@ void sku_edit_clear(struct sku_edit *edit, uint64_t present)
         edit->size_code = fresh.size_code;
     if (present & SKU_HAS_BRIX)
         edit->brix_x10_min = fresh.brix_x10_min;
+    if (present & SKU_HAS_BUYER_LIMIT)
+        edit->per_buyer_limit = fresh.per_buyer_limit;
 }
 
 enum ch_err sku_edit_check(struct ch_ctx *ctx, const struct sku_edit *edit, uint64_t present)
@@ -91,7 +100,7 @@ enum ch_err sku_edit_check(struct ch_ctx *ctx, const struct sku_edit *edit, uint
     return CH_OK;
 }
 
-static void write_int_or_null(struct ch_jw *jw, const char *name, int64_t value, int64_t null_value)
+void sku_write_int_or_null(struct ch_jw *jw, const char *name, int64_t value, int64_t null_value)
 {
     ch_jw_key(jw, name);
     if (value == null_value)
@@ -107,12 +116,13 @@ void sku_write(struct ch_jw *jw, const struct sku *sku)
     ch_jw_kuuid(jw, "productId", sku->product_id);
     ch_jw_kcstr(jw, "grade", grade_names[sku->edit.grade]);
     ch_jw_kint(jw, "weightG", sku->edit.weight_g);
-    write_int_or_null(jw, "countMin", sku->edit.count_min, 0);
-    write_int_or_null(jw, "countMax", sku->edit.count_max, 0);
+    sku_write_int_or_null(jw, "countMin", sku->edit.count_min, 0);
+    sku_write_int_or_null(jw, "countMax", sku->edit.count_max, 0);
     ch_jw_kstr(jw, "sizeCode", sku->edit.size_code);
-    write_int_or_null(jw, "brixX10Min", sku->edit.brix_x10_min, -1);
+    sku_write_int_or_null(jw, "brixX10Min", sku->edit.brix_x10_min, -1);
     ch_jw_kint(jw, "priceKrw", sku->edit.price_krw);
     ch_jw_kint(jw, "perOrderLimit", sku->edit.per_order_limit);
+    sku_write_int_or_null(jw, "perBuyerLimit", sku->edit.per_buyer_limit, 0);
     ch_jw_kint(jw, "available", sku->available);
     ch_jw_kbool(jw, "isOnSale", sku->edit.is_on_sale);
     ch_jw_kint(jw, "version", sku->version);

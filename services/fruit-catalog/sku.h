@@ -23,11 +23,19 @@ struct sku_edit {
     int64_t count_min, count_max; /**< 0: null */
     struct ch_str size_code;      /**< data NULL: null */
     int64_t brix_x10_min;         /**< -1: null */
+    int64_t per_buyer_limit;      /**< 0: null */
     bool is_on_sale;
     int64_t stock; /**< boxes to begin with; only of a new one */
 };
 extern const struct ch_field sku_create_fields[], sku_patch_fields[];
-enum { SKU_HAS_COUNT_MIN = 1, SKU_HAS_COUNT_MAX = 2, SKU_HAS_SIZE_CODE = 4, SKU_HAS_BRIX = 8, SKU_HAS_OTHER = 16 };
+enum {
+    SKU_HAS_COUNT_MIN = 1,
+    SKU_HAS_COUNT_MAX = 2,
+    SKU_HAS_SIZE_CODE = 4,
+    SKU_HAS_BRIX = 8,
+    SKU_HAS_BUYER_LIMIT = 16,
+    SKU_HAS_OTHER = 32
+};
 
 /** An edit before its JSON is read. */
 struct sku_edit sku_edit_new(void);
@@ -45,6 +53,8 @@ struct sku {
     struct ch_str product_status;
 };
 void sku_write(struct ch_jw *jw, const struct sku *sku); /**< an object */
+/** A member; `null_value` stands for null. */
+void sku_write_int_or_null(struct ch_jw *jw, const char *name, int64_t value, int64_t null_value);
 
 /* ---- store ---- */
 
@@ -57,7 +67,9 @@ CH_MUST_CHECK enum ch_err sku_lock_wait(struct ch_tx *tx, struct ch_uuid sku_id,
 CH_MUST_CHECK enum ch_err sku_count_wait(struct ch_tx *tx, struct ch_uuid product_id, int64_t *ret_count);
 /** Inserts the SKU with its first ledger row, and what it means for the product's lowest price. */
 CH_MUST_CHECK enum ch_err sku_insert(struct ch_tx *tx, const struct sku *sku);
-CH_MUST_CHECK enum ch_err sku_update(struct ch_tx *tx, const struct sku *sku);
+/** Writes a locked SKU. `old_buyer_limit` is the limit per buyer it had: with the first one what each buyer has of it
+ * is counted, with none it is forgotten. */
+CH_MUST_CHECK enum ch_err sku_update(struct ch_tx *tx, const struct sku *sku, int64_t old_buyer_limit);
 
 /** One row of the stock ledger. */
 struct ledger_row {

@@ -99,13 +99,14 @@ static enum ch_err patch_wait(struct ch_request *req, struct ch_uuid sku_id, int
         return CH_ERR_PRECONDITION_FAILED;
     if (ch_str_is(sku.product_status, product_status_names[PRODUCT_ENDED]))
         return refuse_ended(&req->ctx);
+    const int64_t old_buyer_limit = sku.edit.per_buyer_limit;
     sku_edit_clear(&sku.edit, present);
     err = ch_body_bind(req, sku_patch_fields, &sku.edit, NULL);
     if (err)
         return err;
     sku.version++;
     sku.updated_at_us = ch_wall_us();
-    err = sku_update(&tx, &sku);
+    err = sku_update(&tx, &sku, old_buyer_limit);
     if (err)
         return err;
     err = ch_tx_commit_wait(&tx);

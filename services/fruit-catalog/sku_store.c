@@ -16,6 +16,7 @@ enum {
     COL_BRIX,
     COL_PRICE,
     COL_LIMIT,
+    COL_BUYER_LIMIT,
     COL_AVAILABLE,
     COL_IS_ON_SALE,
     COL_VERSION,
@@ -48,6 +49,7 @@ static void sku_from_row(struct ch_arena *arena, const struct ch_pg_rows *rows, 
                 .brix_x10_min = ch_pg_is_null(rows, row, COL_BRIX) ? -1 : ch_pg_get_int(rows, row, COL_BRIX),
                 .price_krw = ch_pg_get_int(rows, row, COL_PRICE),
                 .per_order_limit = ch_pg_get_int(rows, row, COL_LIMIT),
+                .per_buyer_limit = ch_pg_get_int(rows, row, COL_BUYER_LIMIT),
                 .is_on_sale = ch_pg_get_bool(rows, row, COL_IS_ON_SALE),
             },
         .available = ch_pg_get_int(rows, row, COL_AVAILABLE),
@@ -131,6 +133,7 @@ static void put_edit(struct ch_pg_args *args, const struct sku_edit *edit)
     put_int4_or_null(args, edit->brix_x10_min, -1);
     ch_pg_int8(args, edit->price_krw);
     ch_pg_int4(args, (int32_t)edit->per_order_limit);
+    put_int4_or_null(args, edit->per_buyer_limit, 0);
     ch_pg_bool(args, edit->is_on_sale);
 }
 
@@ -197,7 +200,20 @@ enum ch_err sku_insert(struct ch_tx *tx, const struct sku *sku)
     return refresh_price(tx, sku->product_id);
 }
 
-enum ch_err sku_update(struct ch_tx *tx, const struct sku *sku)
+// What each buyer has of it is known while it has a limit, and of no other SKU.
+static enum ch_err follow_buyer_limit(struct ch_tx *tx, const struct sku *sku, int64_t old_limit)
+{
+    const int64_t limit = sku->edit.per_buyer_limit;
+    struct ch_pg_args args;
+
+    if ((limit > 0) == (old_limit > 0))
+        return CH_OK;
+    ch_pg_args_init(&args, tx->ctx);
+    ch_pg_uuid(&args, sku->sku_id);
+    return ch_tx_send(tx, limit ? Q_SKU_BUYERS_COUNT : Q_SKU_BUYERS_FORGET, &args);
+}
+
+enum ch_err sku_update(struct ch_tx *tx, const struct sku *sku, int64_t old_buyer_limit)
 {
     struct ch_pg_args args;
 
@@ -207,6 +223,8 @@ enum ch_err sku_update(struct ch_tx *tx, const struct sku *sku)
     ch_pg_int4(&args, (int32_t)sku->version);
     ch_pg_time(&args, sku->updated_at_us);
     enum ch_err err = ch_tx_send(tx, Q_SKU_UPDATE, &args);
+    if (!err)
+        err = follow_buyer_limit(tx, sku, old_buyer_limit);
     if (err)
         return err;
     return refresh_price(tx, sku->product_id);

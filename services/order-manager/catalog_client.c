@@ -17,7 +17,7 @@ static const struct ch_rpc rpc_release = CH_RPC_REPEATABLE("/catalog.v1.CatalogS
 // (NULL: it is not this line's fault).
 typedef char *refusal_detail(struct ch_arena *arena, const Catalog__V1__ReservationLineResult *result,
                              const struct order_line *line);
-static refusal_detail tell_stock, tell_price, tell_unavailable, tell_limit;
+static refusal_detail tell_stock, tell_price, tell_unavailable, tell_limit, tell_buyer_limit;
 
 static const struct refusal {
     enum ch_err err;
@@ -29,6 +29,8 @@ static const struct refusal {
     [CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_SKU_UNAVAILABLE] = {CH_ERR_SKU_UNAVAILABLE, "skuId",
                                                                        tell_unavailable},
     [CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_LIMIT_EXCEEDED] = {CH_ERR_LIMIT_EXCEEDED, "quantity", tell_limit},
+    [CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_BUYER_LIMIT_EXCEEDED] = {CH_ERR_BUYER_LIMIT_EXCEEDED, "quantity",
+                                                                            tell_buyer_limit},
     [CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_ORDER_CLOSED] = {CH_ERR_ORDER_CLOSED, NULL, NULL},
 };
 
@@ -36,6 +38,7 @@ static const struct refusal {
 static const Catalog__V1__ReserveOutcome line_faults[] = {
     CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_SKU_UNAVAILABLE,
     CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_LIMIT_EXCEEDED,
+    CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_BUYER_LIMIT_EXCEEDED,
     CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_PRICE_CHANGED,
     CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_STOCK_SHORT,
 };
@@ -132,6 +135,17 @@ static char *tell_limit(struct ch_arena *arena, const Catalog__V1__ReservationLi
     if (!result->sku || line->quantity <= result->sku->per_order_limit)
         return NULL;
     return ch_arena_printf(arena, "%s: 최대 %d상자", result->sku->sku_id, result->sku->per_order_limit);
+}
+
+static char *tell_buyer_limit(struct ch_arena *arena, const Catalog__V1__ReservationLineResult *result,
+                              const struct order_line *line)
+{
+    const Catalog__V1__SkuSnapshot *sku = result->sku;
+
+    if (!sku || !sku->per_buyer_limit || line->quantity <= result->buyer_left)
+        return NULL;
+    return ch_arena_printf(arena, "%s: 1인당 최대 %d상자, 더 주문할 수 있는 수량 %d", sku->sku_id, sku->per_buyer_limit,
+                           result->buyer_left);
 }
 
 static void tell_line(struct ch_ctx *ctx, size_t index, const Catalog__V1__ReservationLineResult *result,

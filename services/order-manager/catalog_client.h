@@ -13,8 +13,8 @@ struct reservation {
     struct ch_ctx *ctx; /**< of the order's request: takes the snapshot's texts and the faults */
     struct order *order;
     enum ch_err result; /**< CH_OK: the lines carry the catalogue's snapshot. A refusal names the lines:
-                         * CH_ERR_STOCK_SHORT, CH_ERR_PRICE_CHANGED, CH_ERR_SKU_UNAVAILABLE, CH_ERR_LIMIT_EXCEEDED;
-                         * CH_ERR_ORDER_CLOSED names none. */
+                         * CH_ERR_STOCK_SHORT, CH_ERR_PRICE_CHANGED, CH_ERR_SKU_UNAVAILABLE, CH_ERR_LIMIT_EXCEEDED,
+                         * CH_ERR_BUYER_LIMIT_EXCEEDED; CH_ERR_ORDER_CLOSED names none. */
 };
 
 /** Reserves for many orders in one call: each as a whole, in their order. An error is the call's, and then no result is

@@ -174,9 +174,9 @@ static enum ch_err order_place_once_wait(struct ch_ctx *ctx, struct order *order
     return err ? err : CH_POINT(PLACE_BEFORE_REPLY);
 }
 
-// The stock was short while the same key was being placed by another request: perhaps that one took it. What became of
-// it is what this one is told.
-static enum ch_err order_ask_twin_wait(struct ch_ctx *ctx, struct order *order)
+// Perhaps another request with the same key took what this one was refused: what became of that is what this one is
+// told.
+static enum ch_err order_ask_twin_wait(struct ch_ctx *ctx, struct order *order, enum ch_err refusal)
 {
     struct order_key key = {.order = order, .arena = ctx->arena};
     enum ch_err err;
@@ -195,9 +195,16 @@ static enum ch_err order_ask_twin_wait(struct ch_ctx *ctx, struct order *order)
     if (err)
         return err;
     if (!key.is_used)
-        return CH_ERR_STOCK_SHORT;
-    ch_faults_init(&ctx->faults, ctx->arena); // they told of the stock
+        return refusal;
+    ch_faults_init(&ctx->faults, ctx->arena); // they told of the refusal
     return order_answer_again(ctx, order, &key);
+}
+
+// Stock goes to anybody: only a twin seen here makes it likely that it went to this key. What the buyer may have goes
+// to the buyer alone, so that the key is looked up again in any case: its twin may have been another instance's.
+static bool may_be_twins(enum ch_err err, const struct order_twin *twin)
+{
+    return err == CH_ERR_BUYER_LIMIT_EXCEEDED || (err == CH_ERR_STOCK_SHORT && twin->had_twin);
 }
 
 enum ch_err order_place_wait(struct ch_ctx *ctx, struct order *order)
@@ -215,7 +222,7 @@ enum ch_err order_place_wait(struct ch_ctx *ctx, struct order *order)
     order_twin_begin(&twin, order->buyer_id, order->idempotency_key); // before the key is looked up: none is missed
     err = order_place_once_wait(ctx, order);
     order_twin_end(&twin);
-    return err == CH_ERR_STOCK_SHORT && twin.had_twin ? order_ask_twin_wait(ctx, order) : err;
+    return may_be_twins(err, &twin) ? order_ask_twin_wait(ctx, order, err) : err;
 }
 
 enum ch_err order_get_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct order *ret_order)

@@ -2,7 +2,7 @@
 /**
  * @file order_twin.h
  * @brief Which keys are being placed just now, on all loops of the process. Exists because a key that is sent twice at
- * once reserves twice, and the second may find that the first has taken the last box.
+ * once reserves twice, and the second may find that the first has taken the last box, or all that the buyer may have.
  *
  * Any thread; a lock for a few comparisons, never across a wait. Other processes' placements are not known here.
  */

@@ -29,7 +29,7 @@ function readPictures() {
 // 과수 is a number of fruits; packs and boxes are told in the disclosure only.
 const NO_FRUITS = ['팩', '상자'];
 
-function skuBody({ grade, weightG, count, sizeCode, brix, priceKrw, limit, stock }, unit) {
+function skuBody({ grade, weightG, count, sizeCode, brix, priceKrw, limit, buyerLimit, stock }, unit) {
   return {
     grade,
     weightG,
@@ -38,6 +38,7 @@ function skuBody({ grade, weightG, count, sizeCode, brix, priceKrw, limit, stock
     brixX10Min: Math.round(brix * 10),
     priceKrw,
     perOrderLimit: limit,
+    ...(buyerLimit && { perBuyerLimit: buyerLimit }),
     stock,
   };
 }
@@ -83,13 +84,14 @@ export function inOrderOfCreation(farms) {
   return places.sort((a, b) => b.p - a.p || b.f - a.f).map(({ product }) => product);
 }
 
-// Generated products for measurements: `times` further harvests of all that is on sale, with stock that many orders do not empty.
+// Generated products for measurements: `times` further harvests of all that is on sale, with stock that many orders do not empty and
+// without limits per buyer, because few buyers place them.
 export function variantsOf(products, times) {
   const sold = products.filter(({ status }) => status === 'ON_SALE');
   return Array.from({ length: times }, (_, i) => i + 2).flatMap((harvest) => sold.map((product) => ({
     ...product,
     key: `${product.key}/${harvest}`,
     body: { ...product.body, title: `${product.body.title} ${harvest}차 수확분` },
-    skus: product.skus.map((sku) => ({ ...sku, stock: VARIANT_STOCK })),
+    skus: product.skus.map(({ perBuyerLimit: _, ...sku }) => ({ ...sku, stock: VARIANT_STOCK })),
   })));
 }

@@ -54,17 +54,18 @@ const PRODUCT_RULES = [
 const SKU_RULES = [
   ['its counts come in order', ({ countMin, countMax }) => (countMin === undefined) === (countMax === undefined) && !(countMin > countMax)],
   ['its price is that of fruit', ({ priceKrw, weightG }) => priceKrw / weightG * 1000 >= PER_KG_KRW[0] && priceKrw / weightG * 1000 <= PER_KG_KRW[1]],
-  ['an order of three boxes is allowed', ({ perOrderLimit }) => perOrderLimit >= 3],
+  ['an order of three boxes is allowed', ({ perOrderLimit, perBuyerLimit = 999 }) => Math.min(perOrderLimit, perBuyerLimit) >= 3],
   ['its price is in hundreds', ({ priceKrw }) => priceKrw % 100 === 0],
 ];
 const SEED_RULES = [
   ['there are 12 farms', (farms) => farms.length === 12],
   ['the first product is an apple that many can order', ([{ products: [first] }]) => first.body.fruit === '사과' && first.status === 'ON_SALE' &&
     first.skus.every(({ stock }) => stock >= FIRST_ORDER_STOCK_MIN)],
-  ['a draft, a paused product and a sold-out box are in it', (farms) => {
+  ['a draft, a paused product, a sold-out box and one with a limit per buyer are in it', (farms) => {
     const products = farms.flatMap((farm) => farm.products);
     return ['DRAFT', 'PAUSED'].every((status) => products.some((product) => product.status === status)) &&
-      products.some(({ status, skus }) => status === 'ON_SALE' && skus.some(({ stock }) => stock === 0));
+      products.some(({ status, skus }) => status === 'ON_SALE' && skus.some(({ stock }) => stock === 0)) &&
+      products.some(({ status, skus }) => status === 'ON_SALE' && skus.some(({ perBuyerLimit }) => perBuyerLimit));
   }],
 ];
 

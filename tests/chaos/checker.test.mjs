@@ -26,7 +26,8 @@ function truth() {
   n = 0;
   const rows = [
     { kind: 'run' },
-    { kind: 'sku', skuId: 's1', initial: 20 },
+    { kind: 'sku', skuId: 's1', initial: 20, perBuyerLimit: 4 },
+    { kind: 'sku', skuId: 's2', initial: 0 },
     ...place('k-kept', KEPT, 'unknown'), ...place('k-kept', KEPT, 'ok'),
     ...place('k-sent', SENT, 'ok'), ...place('k-cancelled', CANCELLED, 'ok'), ...place('k-lost', LOST, 'unknown'), ...place('k-refused', null, 'refused'),
     ...attempt({ op: 'adjust', skuId: 's1', delta: 3, reason: 'chaos 1' }, { result: 'ok' }),
@@ -58,7 +59,8 @@ function truth() {
       ...tracks(SENT, ['CREATED', 'READY'], ['PICKED_UP', 'ON_ROUTE'], ['AT_HUB', 'ON_ROUTE']),
       ...tracks(CANCELLED, ['CREATED', 'READY'], ['CANCELLED', 'CANCELLED']),
     ],
-    skus: [{ sku_id: 's1', available: 19 }],
+    skus: [{ sku_id: 's1', available: 19 }, { sku_id: 's2', available: 0 }],
+    buyers: [{ sku_id: 's1', buyer_id: 'b1', quantity: 4 }],
     ledger: [
       move(1, 'INITIAL', 20, 20, null), move(2, 'RESERVATION', -2, 18, KEPT), move(3, 'RESERVATION', -2, 16, SENT), move(4, 'RESERVATION', -2, 14, CANCELLED), move(5, 'RESERVATION', -2, 12, LOST),
       move(6, 'ADJUSTMENT', 3, 15, null, 'chaos 1'), move(7, 'RELEASE', 2, 17, CANCELLED), move(8, 'RELEASE', 2, 19, LOST),
@@ -116,6 +118,11 @@ const LIES = [
   ['stock_returns_once', (w) => w.db.ledger.push({ sku_id: 's1', id: 9, kind: 'RELEASE', delta: 2, available_after: 21, order_id: CANCELLED })],
   ['stock_returns_once', (w) => drop(w.db.ledger, ({ kind, order_id }) => kind === 'RELEASE' && order_id === LOST)],
   ['stock_returns_once', (w) => w.db.ledger.push({ sku_id: 's1', id: 9, kind: 'RESERVATION', delta: -2, available_after: 17, order_id: KEPT })],
+  ['buyer_limit_kept', (w) => Object.assign(w.rows[1], { perBuyerLimit: 3 })],
+  ['buyers_counted', (w) => Object.assign(w.db.buyers[0], { quantity: 3 })],
+  ['buyers_counted', (w) => drop(w.db.buyers, () => true)],
+  ['buyers_counted', (w) => w.db.buyers.push({ sku_id: 's1', buyer_id: 'b2', quantity: 1 })],
+  ['buyers_counted', (w) => w.db.buyers.push({ sku_id: 's2', buyer_id: 'b1', quantity: 0 })],
   ['one_delivery_per_order', (w) => drop(w.db.deliveries, ({ order_id }) => order_id === KEPT)],
   ['one_delivery_per_order', (w) => Object.assign(w.db.deliveries[2], { status: 'READY' })],
   ['one_delivery_per_order', (w) => w.db.deliveries.push({ order_id: 'o-nowhere', delivery_id: 'd9', status: 'READY', sequence: 1 })],

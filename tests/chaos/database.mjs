@@ -14,8 +14,9 @@ const QUERIES = {
   tracking: 'SELECT order_id, sequence, type, status FROM delivery.tracking_events ORDER BY order_id, sequence',
   skus: 'SELECT sku_id, available FROM catalog.skus',
   ledger: 'SELECT sku_id, id, kind, delta, available_after, reason, order_id FROM catalog.stock_ledger ORDER BY sku_id, id',
-  holds: 'SELECT order_id, state FROM catalog.holds',
+  holds: 'SELECT order_id, buyer_id, state FROM catalog.holds',
   holdLines: 'SELECT order_id, sku_id, quantity FROM catalog.hold_lines ORDER BY order_id, sku_id',
+  buyers: 'SELECT sku_id, buyer_id, quantity FROM catalog.sku_buyers',
   unsent: `SELECT 'catalog' AS schema, count(*) AS count, min(id) AS first FROM catalog.outbox WHERE sent_at IS NULL
            UNION ALL SELECT 'orders', count(*), min(id) FROM orders.outbox WHERE sent_at IS NULL
            UNION ALL SELECT 'delivery', count(*), min(id) FROM delivery.outbox WHERE sent_at IS NULL`,
@@ -96,6 +97,7 @@ export function shape(raw) {
     ledger: byMany(raw.ledger, 'sku_id'),
     holds: byOne(raw.holds, 'order_id'),
     holdLines: byMany(raw.holdLines, 'order_id'),
+    buyers: byMany(raw.buyers, 'sku_id'),
     unsent: raw.unsent,
     outbox: raw.outbox,
     inbox: raw.inbox,

@@ -7,6 +7,7 @@ import { readJournal } from './journal.mjs';
 const emptyFacts = () => ({
   run: null,
   skus: new Map(), // skuId -> initial stock
+  limits: new Map(), // skuId -> most boxes of one buyer, where there is such a limit
   keys: new Map(), // key -> { key, buyer, baskets, answers, counts }
   adjustments: [],
   advances: [],
@@ -46,7 +47,10 @@ const KEEP = {
 
 const KINDS = {
   run: (facts, row) => (facts.run = row),
-  sku: (facts, row) => facts.skus.set(row.skuId, row.initial),
+  sku(facts, row) {
+    facts.skus.set(row.skuId, row.initial);
+    if (row.perBuyerLimit) facts.limits.set(row.skuId, row.perBuyerLimit);
+  },
   read: (facts, row) => listOf(facts.reads, row.orderId).push(row),
   fault: (facts, row) => facts.faults.push(row),
 };

@@ -80,7 +80,7 @@ async function makeWorld(build) {
   world.stock = async (visits) => {
     for (let i = 0; i < visits.length; i += 20) {
       const part = visits.slice(i, i + 20);
-      const { skus } = await makeProduct(farm, { skus: part.map(() => ({ stock: 20, priceKrw: 32900 })) });
+      const { skus } = await makeProduct(farm, { skus: part.map(() => ({ stock: 20, priceKrw: 32900, perBuyerLimit: 20 })) });
       part.forEach((visit, n) => { visit.sku = { ...skus[n], stock: 20 }; });
     }
     world.skus.push(...visits.map(({ sku }) => sku.skuId));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the drivers trade with: one farm, SKUs with much and with little stock, buyers, and the tokens of all of them; and where each request
+// What the drivers trade with: one farm, SKUs with much and with little stock, some with a limit per buyer, buyers, and the tokens of all of them; and where each request
 // goes. Must never make anything but through the public API, so that the journal knows all stock there ever was.
 
 import { createHash } from 'node:crypto';
@@ -15,6 +15,7 @@ import { send } from './client.mjs';
 const { roles, accounts, audience } = JSON.parse(readFileSync(join(ROOT, 'stack/accounts.json'), 'utf8'));
 const PLENTY = { count: 32, stock: 3000 };
 const SCARCE = { count: 10, stock: 25 };
+const LIMITED = { count: 4, stock: 3000, perBuyerLimit: 12 }; // soon every buyer has as many
 const BUYERS = 12;
 const DISCLOSURE = {
   itemName: '사과(부사)', weight: '5kg(포장 제외)', quantity: '14~16과', size: '대과', producer: '햇살농원', origin: '국산(경북 청송군)', producedOn: '2026-11-05',
@@ -73,18 +74,18 @@ export class Shop {
     this.product = await this.#must('POST', `/api/v1/farms/${this.farmId}/products`, this.farmer, {
       title: '시험 부사 사과 가정용', fruit: '사과', variety: '부사', origin: '국산(경북 청송군)', storage: '0~4℃ 냉장 보관', seasonFrom: '10-20', seasonTo: '03-31',
     });
-    this.plenty = await this.#makeSkus(PLENTY);
+    this.plenty = [...(await this.#makeSkus(PLENTY)), ...(await this.#makeSkus(LIMITED))];
     this.scarce = await this.#makeSkus(SCARCE);
     await this.#must('PATCH', `/api/v1/products/${this.product.productId}`, this.farmer, { status: 'ON_SALE', disclosure: DISCLOSURE }, { 'if-match': `"${this.product.version}"` });
   }
 
-  async #makeSkus({ count, stock }) {
+  async #makeSkus({ count, stock, perBuyerLimit }) {
     const made = [];
     for (let i = 0; i < count; i++) {
       const { skuId, priceKrw } = await this.#must('POST', `/api/v1/products/${this.product.productId}/skus`, this.farmer, {
-        grade: '특', weightG: 5000, priceKrw: 20_000 + i * 100, perOrderLimit: 99, stock,
+        grade: '특', weightG: 5000, priceKrw: 20_000 + i * 100, perOrderLimit: 99, perBuyerLimit, stock,
       });
-      await this.journal.write({ kind: 'sku', skuId, initial: stock });
+      await this.journal.write({ kind: 'sku', skuId, initial: stock, perBuyerLimit });
       made.push({ skuId, priceKrw });
     }
     return made;

@@ -18,7 +18,7 @@ let world, operator;
 before(async () => {
   operator = await operatorToken();
   await expectJson(200, 'PUT /api/v1/simulation', { token: operator, json: { paused: true, speed: 1, readyMeanS: 600, routeMeanS: 1200 } });
-  world = await shop({ stock: 200 });
+  world = await shop({ stock: 200, perBuyerLimit: 999 });
 });
 after(async () => {
   for (const part of ['postgres', 'rabbitmq', ...SERVICES]) await start(part);

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import pg from 'pg';
 
+import { countedOf } from '../lib/buyers.mjs';
 import { rows, value } from '../lib/db.mjs';
 import { newKey } from '../lib/ids.mjs';
 import { orderBody, shop } from '../lib/shop.mjs';
@@ -25,7 +26,7 @@ async function session() {
 
 let world;
 before(async () => {
-  world = await shop({ stock: 10 });
+  world = await shop({ stock: 10, perBuyerLimit: 3 });
   await rows(`ALTER SYSTEM SET wal_writer_delay = '10s'`); // nobody else carries the log to the disk meanwhile
   await rows('SELECT pg_reload_conf()');
   await world.buyer.buys(world.sku);
@@ -70,4 +71,5 @@ test('an order whose reservation a crash took is not stored', { timeout: 60_000 
   }, { what: 'the same key to be served' });
   assert.equal(await value(HOLDS.replace('hold_lines', 'hold_lines JOIN catalog.holds USING (order_id)') + ` AND order_id = '${again.json.orderId}' AND state IN ('HELD', 'SOLD')`, sku.skuId), 1);
   await until(async () => (await value(`SELECT available FROM catalog.skus WHERE sku_id = $1`, sku.skuId)) === 10 - 1 - 2, { within: 10_000, what: 'the stock to add up' });
+  assert.deepEqual(await countedOf(sku), { [buyer.sub]: 3 }, 'and what the buyer may have');
 });

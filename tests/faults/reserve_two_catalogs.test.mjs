@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import pg from 'pg';
 
+import { countedOf } from '../lib/buyers.mjs';
 import { rows, value } from '../lib/db.mjs';
 import { closeClients, grpc, rpc } from '../lib/grpc.mjs';
 import { call } from '../lib/http.mjs';
@@ -113,6 +114,19 @@ test('two batches that waited for the same farm do not wait for each other', { t
     await farmer.end();
   }
   assert.equal(await deadlocks(), deadlocksBefore, 'deadlocks');
+});
+
+test('one buyer at both instances at once gets exactly the limit', { timeout: 30_000 }, async () => {
+  const { skus: [sku, other] } = await makeProduct(farm, { skus: [{ stock: 100, perBuyerLimit: 9 }, { grade: '상', stock: 100, perBuyerLimit: 50 }] });
+  const buyerId = uuid7();
+  const wish = () => ({ ...wishFor([sku, other]), buyerId });
+  const answers = await Promise.all(Array.from({ length: 30 }, (_, i) => reserve(catalogs[i % 2], [wish(), wish()])));
+  const taken = answers.flat().filter(({ outcome }) => outcome === 'RESERVE_OUTCOME_RESERVED');
+  assert.equal(taken.length, 9);
+  assert.deepEqual([await countedOf(sku), await countedOf(other)], [{ [buyerId]: 9 }, { [buyerId]: 9 }]);
+  const released = await Promise.all([...catalogs, ...catalogs].map((at) => rpc('fruit-catalog', 'Release', { orderIds: taken.map(({ orderId }) => orderId), reason: 'order_cancelled' }, token, { at })));
+  for (const { code, details } of released) assert.equal(code, grpc.status.OK, details);
+  assert.deepEqual([await countedOf(sku), await countedOf(other)], [{ [buyerId]: 0 }, { [buyerId]: 0 }]);
 });
 
 test('the same order at both instances at once is reserved once', { timeout: 30_000 }, async () => {

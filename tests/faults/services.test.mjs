@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
+import { BUYERS_WRONG } from '../lib/buyers.mjs';
 import { value } from '../lib/db.mjs';
 import { closeClients, grpc, rpc } from '../lib/grpc.mjs';
 import { assertProblem, call, expectJson } from '../lib/http.mjs';
@@ -18,7 +19,7 @@ import { timed, until, within } from '../lib/until.mjs';
 let world;
 before(async () => {
   await expectJson(200, 'PUT /api/v1/simulation', { token: await operatorToken(), json: { paused: true, speed: 1, readyMeanS: 600, routeMeanS: 1200 } });
-  world = await shop({ stock: 500 });
+  world = await shop({ stock: 500, perBuyerLimit: 999 });
 });
 after(async () => {
   for (const name of SERVICES) await start(name);
@@ -183,6 +184,7 @@ test('in the end the books balance: every SKU, every hold, every order', async (
     'a live order without a delivery': "SELECT count(*) FROM orders.orders o WHERE status NOT IN ('ABORTED', 'CANCELLED') AND NOT EXISTS (SELECT 1 FROM delivery.deliveries d WHERE d.order_id = o.order_id)",
     'an event that was not sent': 'SELECT (SELECT count(*) FROM catalog.outbox WHERE sent_at IS NULL) + (SELECT count(*) FROM orders.outbox WHERE sent_at IS NULL) + (SELECT count(*) FROM delivery.outbox WHERE sent_at IS NULL)',
     'negative stock': 'SELECT count(*) FROM catalog.skus WHERE available < 0',
+    'a buyer who is thought to have something else than the holds say': BUYERS_WRONG,
   };
   for (const [what, sql] of Object.entries(broken)) await until(async () => (await value(sql)) === 0, { within: 5000, what: `no ${what}` });
 });

@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import pg from 'pg';
 
+import { countedOf } from '../lib/buyers.mjs';
 import { rows, value } from '../lib/db.mjs';
+import { expectJson } from '../lib/http.mjs';
 import { ledgerOf, shop } from '../lib/shop.mjs';
 import { ROOT, environmentOf, readiness, service, start, stopNow } from '../lib/stack.mjs';
 import { until } from '../lib/until.mjs';
@@ -69,6 +71,12 @@ test('a month that is missing is no order lost, and one that is old is dropped; 
   await until(async () => (await readiness('order-manager')).body.checks['fruit-catalog'].status === 'up', { within: 10_000, what: 'order-manager to see it again' });
   await world.buyer.buys(world.sku, 1);
   assert.equal(await value('SELECT available FROM catalog.skus WHERE sku_id = $1', skuId), 96);
+});
+
+test('a limit per buyer counts what was ordered in the months that are gone', async () => {
+  const { farm, sku, buyer } = world;
+  await expectJson(200, `PATCH /api/v1/skus/${sku.skuId}`, { token: farm.token, json: { perBuyerLimit: 5 }, headers: { 'if-match': `"${sku.version}"` } });
+  assert.deepEqual(await countedOf(sku), { [buyer.sub]: 4 });
 });
 
 test('the service may turn the months and do nothing else to the ledger', async () => {

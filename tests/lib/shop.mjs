@@ -124,10 +124,10 @@ export class Buyer {
   }
 }
 
-// shop({ stock, price, limit, buyers }): one farm, one product on sale, one SKU, and buyers.
-export async function shop({ stock = 100, priceKrw = 32900, perOrderLimit = 99, buyers = 1, product = {} } = {}) {
+// shop({ stock, priceKrw, perOrderLimit, perBuyerLimit, buyers }): one farm, one product on sale, one SKU, and buyers.
+export async function shop({ stock = 100, priceKrw = 32900, perOrderLimit = 99, perBuyerLimit, buyers = 1, product = {} } = {}) {
   const farm = await makeFarm();
-  const made = await makeProduct(farm, { product, skus: [{ stock, priceKrw, perOrderLimit }] });
+  const made = await makeProduct(farm, { product, skus: [{ stock, priceKrw, perOrderLimit, perBuyerLimit }] });
   const people = await Promise.all(Array.from({ length: buyers }, () => Buyer.make()));
   return { farm, product: made, sku: made.skus[0], buyer: people[0], buyers: people };
 }

@@ -152,6 +152,7 @@ CREATE TABLE catalog.skus (
     brix_x10_min    integer,
     price_krw       bigint NOT NULL CHECK (price_krw > 0),
     per_order_limit integer NOT NULL DEFAULT 99 CHECK (per_order_limit BETWEEN 1 AND 99),
+    per_buyer_limit integer CHECK (per_buyer_limit BETWEEN 1 AND 999), -- null: none
     available       integer NOT NULL DEFAULT 0 CONSTRAINT skus_available CHECK (available >= 0),
     is_on_sale      boolean NOT NULL DEFAULT true,
     version         integer NOT NULL DEFAULT 1 CHECK (version > 0),
@@ -264,11 +265,13 @@ SELECT catalog.stock_ledger_turn(1200, 2);
 -- was released before it asked (CLOSED: it never will hold stock).
 CREATE TABLE catalog.holds (
     order_id   uuid PRIMARY KEY,
+    buyer_id   uuid,
     state      text NOT NULL CHECK (state IN ('HELD', 'SOLD', 'RELEASED', 'CLOSED')),
     expires_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT holds_expire CHECK (state <> 'HELD' OR expires_at IS NOT NULL)
+    CONSTRAINT holds_expire CHECK (state <> 'HELD' OR expires_at IS NOT NULL),
+    CONSTRAINT holds_buyer CHECK (state = 'CLOSED' OR buyer_id IS NOT NULL)
 );
 CREATE INDEX holds_expiring ON catalog.holds (expires_at, order_id) WHERE state = 'HELD';
 
@@ -283,6 +286,25 @@ CREATE TABLE catalog.hold_lines (
     lot_id           uuid,
     PRIMARY KEY (order_id, line_no)
 );
+
+-- What each buyer has of a SKU with a limit per buyer: the boxes of the holds that are HELD or SOLD. Of a SKU without a limit there is no
+-- row. Written under the SKU's lock alone: by reservations, by releases, and when a limit is set or taken away.
+CREATE TABLE catalog.sku_buyers (
+    sku_id   uuid NOT NULL,
+    buyer_id uuid NOT NULL,
+    quantity integer NOT NULL CHECK (quantity >= 0),
+    PRIMARY KEY (sku_id, buyer_id)
+) WITH (fillfactor = 50);
+
+-- What the buyers who ask for a SKU have of it: 20 bytes a buyer, in the order of their ids, uuid and int4 as uuid_send and int4send write
+-- them. `buyers` and `skus` are the lines of orders. A function, so that reserve_read pays for it only where there is a limit.
+CREATE FUNCTION catalog.shares_of_buyers(sku uuid, buyers uuid[], skus uuid[]) RETURNS bytea LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT string_agg(uuid_send(asking.buyer_id) || int4send(coalesce(b.quantity, 0)), '' ORDER BY asking.buyer_id)
+            FROM (SELECT DISTINCT line.buyer_id FROM unnest(buyers, skus) AS line (buyer_id, sku_id) WHERE line.sku_id = sku) AS asking
+            LEFT JOIN catalog.sku_buyers b ON b.sku_id = sku AND b.buyer_id = asking.buyer_id);
+END
+$$;
 
 -- ---- events ---------------------------------------------------------------------------------------------------------------------
 
@@ -308,10 +330,11 @@ CREATE TABLE catalog.inbox (
 -- ---- what the service may do: the schema's defaults give more than it needs ------------------------------------------------------
 
 REVOKE ALL ON catalog.farms, catalog.farm_certificates, catalog.products, catalog.images, catalog.product_images, catalog.skus,
-    catalog.lots, catalog.stock_ledger, catalog.stock_ledger_rest, catalog.stock_carried, catalog.holds, catalog.hold_lines, catalog.outbox, catalog.inbox FROM catalog_app;
+    catalog.lots, catalog.stock_ledger, catalog.stock_ledger_rest, catalog.stock_carried, catalog.holds, catalog.hold_lines, catalog.sku_buyers, catalog.outbox,
+    catalog.inbox FROM catalog_app;
 GRANT SELECT, INSERT, UPDATE ON catalog.farms, catalog.products, catalog.skus, catalog.holds TO catalog_app;
 -- Locking a row asks for UPDATE.
-GRANT SELECT, INSERT, UPDATE, DELETE ON catalog.outbox, catalog.inbox TO catalog_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON catalog.outbox, catalog.inbox, catalog.sku_buyers TO catalog_app;
 GRANT SELECT, INSERT, DELETE ON catalog.farm_certificates TO catalog_app;
 GRANT SELECT, INSERT ON catalog.images, catalog.product_images, catalog.stock_ledger, catalog.hold_lines TO catalog_app;
 GRANT SELECT ON catalog.lots, catalog.stock_carried TO catalog_app;
@@ -320,8 +343,8 @@ REVOKE ALL ON FUNCTION catalog.stock_ledger_turn(integer, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION catalog.stock_ledger_turn(integer, integer) TO catalog_app;
 
 -- migrate:down
-DROP FUNCTION catalog.stock_ledger_turn(integer, integer);
-DROP TABLE catalog.inbox, catalog.outbox, catalog.hold_lines, catalog.holds, catalog.stock_carried, catalog.stock_ledger, catalog.lots, catalog.skus,
+DROP FUNCTION catalog.stock_ledger_turn(integer, integer), catalog.shares_of_buyers(uuid, uuid[], uuid[]);
+DROP TABLE catalog.inbox, catalog.outbox, catalog.sku_buyers, catalog.hold_lines, catalog.holds, catalog.stock_carried, catalog.stock_ledger, catalog.lots, catalog.skus,
     catalog.product_images, catalog.images, catalog.products, catalog.farm_certificates, catalog.farms;
 DROP SEQUENCE catalog.stock_ledger_id;
 DROP FUNCTION catalog.uuid_v7(), catalog.is_in_season(text, text, text), catalog.search_words(text), catalog.search_grams(text),

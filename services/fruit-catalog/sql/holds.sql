@@ -6,23 +6,26 @@
 SELECT sku_id FROM catalog.skus WHERE sku_id = ANY ($1::uuid[]) ORDER BY sku_id FOR NO KEY UPDATE;
 
 -- name: reserve_read :read
--- What a decision needs: the SKUs $1 (kind 0) in the order of their ids, and what the orders $2 got earlier (kind 1), by order and line.
+-- What a decision needs: the SKUs $1 (kind 0) in the order of their ids, and what the orders $2 got earlier (kind 1), by order and line. With
+-- each SKU that has a limit per buyer comes what those have of it who ask for it: the buyers $3 of the SKUs $4, line by line.
 SELECT 0 AS kind, s.sku_id, s.price_krw, s.available, s.per_order_limit AS amount,
        (SELECT l.lot_id FROM catalog.lots l WHERE l.sku_id = s.sku_id ORDER BY l.harvested_on, l.lot_id LIMIT 1) AS lot_id,
        NULL::uuid AS order_id, NULL::text AS state, 0 AS line_no,
-       s.product_id, p.farm_id, f.name, p.title, p.fruit, p.variety, s.grade, s.weight_g, s.is_on_sale AND p.status = 'ON_SALE', f.ship_cutoff
+       s.product_id, p.farm_id, f.name, p.title, p.fruit, p.variety, s.grade, s.weight_g, s.is_on_sale AND p.status = 'ON_SALE', f.ship_cutoff,
+       s.per_buyer_limit,
+       CASE WHEN s.per_buyer_limit IS NOT NULL THEN catalog.shares_of_buyers(s.sku_id, $3::uuid[], $4::uuid[]) END
 FROM catalog.skus s JOIN catalog.products p USING (product_id) JOIN catalog.farms f USING (farm_id)
 WHERE s.sku_id = ANY ($1::uuid[])
 UNION ALL
 SELECT 1, l.sku_id, l.unit_price_krw, l.available_before, l.quantity, l.lot_id, h.order_id, h.state, l.line_no,
-       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM catalog.holds h LEFT JOIN catalog.hold_lines l USING (order_id)
 WHERE h.order_id = ANY ($2::uuid[])
 ORDER BY kind, order_id, line_no, sku_id;
 
 -- name: reserve_write :write
 -- All that a batch of decided orders changes. Arrays: SKUs and what is taken of each; orders; lines of orders; stock.low events.
--- $17 is the run of the server that stores the orders, as order_by_keys of OrderManager says it. When it is this
+-- $18 are the buyers of the orders $3. $17 is the run of the server that stores the orders, as order_by_keys of OrderManager says it. When it is this
 -- one, their commit flushes this one's log entry with its own, and is refused after a crash.
 WITH taken AS (
     UPDATE catalog.skus s
@@ -30,9 +33,9 @@ WITH taken AS (
     FROM unnest($1::uuid[], $2::int4[]) AS t (sku_id, quantity)
     WHERE s.sku_id = t.sku_id
 ), held AS (
-    INSERT INTO catalog.holds (order_id, state, expires_at)
-    SELECT t.order_id, 'HELD', now() + make_interval(secs => $4::int4)
-    FROM unnest($3::uuid[]) AS t (order_id),
+    INSERT INTO catalog.holds (order_id, buyer_id, state, expires_at)
+    SELECT t.order_id, t.buyer_id, 'HELD', now() + make_interval(secs => $4::int4)
+    FROM unnest($3::uuid[], $18::uuid[]) AS t (order_id, buyer_id),
          (SELECT set_config('synchronous_commit',
                             CASE WHEN extract(epoch FROM pg_postmaster_start_time()) || '/' ||
                                       extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) = $17::text
@@ -56,6 +59,12 @@ INSERT INTO catalog.outbox (event_id, type, subject, data, traceparent)
 SELECT event_id, 'stock.low.v1', subject, data, traceparent
 FROM unnest($13::uuid[], $14::text[], $15::text[], $16::text[]) AS t (event_id, subject, data, traceparent);
 
+-- name: sku_buyers_add :write
+-- What the orders of a batch take of SKUs that have a limit per buyer: a row each for SKU $1 and buyer $2. The SKUs are locked.
+INSERT INTO catalog.sku_buyers (sku_id, buyer_id, quantity)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int4[])
+ON CONFLICT (sku_id, buyer_id) DO UPDATE SET quantity = sku_buyers.quantity + excluded.quantity;
+
 -- name: release_lock :write
 SELECT sku_id
 FROM catalog.skus
@@ -70,14 +79,14 @@ FOR NO KEY UPDATE;
 WITH held AS MATERIALIZED (
     SELECT order_id FROM catalog.holds WHERE order_id = ANY ($1::uuid[]) AND state IN ('HELD', 'SOLD') ORDER BY order_id FOR UPDATE
 ), released AS (
-    UPDATE catalog.holds h SET state = 'RELEASED', updated_at = now() FROM held WHERE h.order_id = held.order_id RETURNING h.order_id
+    UPDATE catalog.holds h SET state = 'RELEASED', updated_at = now() FROM held WHERE h.order_id = held.order_id RETURNING h.order_id, h.buyer_id
 ), closed AS (
     INSERT INTO catalog.holds (order_id, state)
     SELECT t.order_id, 'CLOSED' FROM unnest($1::uuid[]) AS t (order_id) ORDER BY t.order_id
     ON CONFLICT (order_id) DO NOTHING
     RETURNING order_id
 ), line AS MATERIALIZED (
-    SELECT l.order_id, l.line_no, l.sku_id, l.quantity,
+    SELECT l.order_id, l.line_no, l.sku_id, l.quantity, released.buyer_id,
            sum(l.quantity) OVER (PARTITION BY l.sku_id ORDER BY l.order_id, l.line_no) AS running
     FROM catalog.hold_lines l JOIN released USING (order_id)
 ), back AS (
@@ -86,6 +95,11 @@ WITH held AS MATERIALIZED (
     FROM (SELECT sku_id, sum(quantity)::int4 AS quantity FROM line GROUP BY sku_id) AS t
     WHERE s.sku_id = t.sku_id
     RETURNING s.sku_id, s.product_id, s.available - t.quantity AS available_before
+), allowed_again AS (
+    UPDATE catalog.sku_buyers b
+    SET quantity = b.quantity - t.quantity
+    FROM (SELECT sku_id, buyer_id, sum(quantity)::int4 AS quantity FROM line GROUP BY sku_id, buyer_id) AS t
+    WHERE b.sku_id = t.sku_id AND b.buyer_id = t.buyer_id
 ), ledger AS (
     INSERT INTO catalog.stock_ledger (ledger_id, sku_id, kind, delta, available_after, reason, actor, order_id)
     SELECT catalog.uuid_v7(), l.sku_id, 'RELEASE', l.quantity, b.available_before + l.running, $2::text, 'system', l.order_id

@@ -3,7 +3,7 @@
 #include "cases.h"
 #include "reserve.h"
 
-enum { SKUS = 4, ORDERS_MAX = 8, LINES_MAX = 3 };
+enum { SKUS = 4, ORDERS_MAX = 8, LINES_MAX = 3, BUYERS = 2 };
 
 static struct ch_arena *arena;
 
@@ -24,6 +24,13 @@ static int end(void **state)
 static struct ch_uuid id_of(uint8_t n)
 {
     return (struct ch_uuid){{[15] = n}};
+}
+
+// What a decision knows of a shop without limits per buyer.
+static struct reserve_facts facts_of(struct sku_snapshot *skus, const struct reserve_hold *holds, size_t hold_count)
+{
+    return (struct reserve_facts){
+        .skus = skus, .sku_count = SKUS, .holds = (struct reserve_hold *)holds, .hold_count = hold_count};
 }
 
 // SKU 1: 10 boxes of 1000. SKU 2: 3 boxes of 2000, at most 2 an order, with a lot. SKU 3: not on sale. SKU 4: 5 boxes
@@ -148,7 +155,8 @@ static void test_reserve__decides(void **state)
         int32_t taken[SKUS] = {0};
 
         shop(skus);
-        CHECK(c->name, reserve_decide(arena, orders, count, skus, SKUS, holds(), 3) == CH_OK);
+        const struct reserve_facts facts = facts_of(skus, holds(), 3);
+        CHECK(c->name, reserve_decide(arena, orders, count, &facts) == CH_OK);
         for (size_t i = 0; i < count; i++) {
             CHECK(c->name, orders[i]->outcome == c->wishes[i].want);
             CHECK(c->name, orders[i]->is_new == c->wishes[i].is_new);
@@ -176,7 +184,8 @@ static void test_reserve__each_line_says_what_it_found(void **state)
 
     (void)state;
     shop(skus);
-    assert_int_equal(reserve_decide(arena, orders, orders_make(wishes, orders), skus, SKUS, NULL, 0), CH_OK);
+    const struct reserve_facts facts = facts_of(skus, NULL, 0);
+    assert_int_equal(reserve_decide(arena, orders, orders_make(wishes, orders), &facts), CH_OK);
     assert_int_equal(orders[0]->lines[0].available, 10);
     assert_int_equal(orders[1]->lines[0].available, 6);
     assert_true(orders[1]->lines[0].is_ok);
@@ -198,7 +207,8 @@ static void test_reserve__a_repeat_gets_the_lines_of_then(void **state)
 
     (void)state;
     shop(skus);
-    assert_int_equal(reserve_decide(arena, orders, orders_make(wishes, orders), skus, SKUS, holds(), 3), CH_OK);
+    const struct reserve_facts facts = facts_of(skus, holds(), 3);
+    assert_int_equal(reserve_decide(arena, orders, orders_make(wishes, orders), &facts), CH_OK);
     assert_int_equal(orders[0]->line_count, 2);
     assert_int_equal(orders[0]->lines[0].available, 77);
     assert_int_equal(orders[0]->lines[1].available, 66);
@@ -214,11 +224,12 @@ static void test_reserve__decides_the_same_again(void **state)
     struct reserve_order *orders[ORDERS_MAX];
     struct sku_snapshot skus[SKUS];
     const size_t count = orders_make(wishes, orders);
+    const struct reserve_facts facts = facts_of(skus, NULL, 0);
 
     (void)state;
     for (int attempt = 0; attempt < 2; attempt++) { // a batch that lost against another starts again with fresh facts
         shop(skus);
-        assert_int_equal(reserve_decide(arena, orders, count, skus, SKUS, NULL, 0), CH_OK);
+        assert_int_equal(reserve_decide(arena, orders, count, &facts), CH_OK);
         assert_true(orders[0]->is_new);
         assert_false(orders[1]->is_new);
         assert_int_equal(orders[1]->outcome, R);
@@ -243,13 +254,92 @@ static void test_reserve__never_oversells(void **state)
         orders[i]->line_count = 1;
         orders[i]->order_id = ch_uuid_new();
     }
-    assert_int_equal(reserve_decide(arena, orders, COUNT_OF(orders), skus, SKUS, NULL, 0), CH_OK);
+    const struct reserve_facts facts = facts_of(skus, NULL, 0);
+    assert_int_equal(reserve_decide(arena, orders, COUNT_OF(orders), &facts), CH_OK);
     for (size_t i = 0; i < COUNT_OF(orders); i++) {
         reserved += orders[i]->is_new;
         assert_int_equal(orders[i]->outcome, i < 100 ? R : SS);
     }
     assert_int_equal(reserved, 100);
     assert_int_equal(skus[0].available, 0);
+}
+
+// ---- limits per buyer
+
+// Of SKU 1 a buyer may have 5, of SKU 2 one. Buyer 1 has 2 and nothing, buyer 2 has 6 and nothing: the limit was 9.
+static struct reserve_facts limited_shop(struct sku_snapshot skus[SKUS], struct buyer_share shares[BUYERS * 2])
+{
+    struct reserve_facts facts;
+
+    shop(skus);
+    skus[0].per_buyer_limit = 5;
+    skus[1].per_buyer_limit = 1;
+    for (uint8_t i = 0; i < BUYERS * 2; i++)
+        shares[i] =
+            (struct buyer_share){.buyer_id = id_of((uint8_t)(i % 2 + 1)), .sku_id = id_of((uint8_t)(i / 2 + 1))};
+    shares[0].quantity = 2;
+    shares[1].quantity = 6;
+    facts = facts_of(skus, holds(), 3);
+    facts.shares = shares;
+    facts.share_count = BUYERS * 2;
+    return facts;
+}
+
+#define BL RESERVE_BUYER_LIMIT_EXCEEDED
+
+static const struct {
+    const char *name;
+    uint8_t buyers[ORDERS_MAX];
+    struct wish wishes[ORDERS_MAX];
+    int32_t has[BUYERS * 2], left[2]; // left: to the buyer by the first order's lines
+} limited_cases[] = {
+    {"up to the limit", {1}, {{1, {{1, 3, 1000}}, R, true}}, {5, 6, 0, 0}, {3}},
+    {"one above it", {1}, {{1, {{1, 4, 1000}}, BL, false}}, {2, 6, 0, 0}, {3}},
+    {"several orders of one batch",
+     {1, 1, 1},
+     {{1, {{1, 2, 1000}}, R, true}, {2, {{1, 2, 1000}}, BL, false}, {3, {{1, 1, 1000}}, R, true}},
+     {5, 6, 0, 0},
+     {3}},
+    {"who has more than a lowered limit", {2}, {{1, {{1, 1, 1000}}, BL, false}}, {2, 6, 0, 0}, {0}},
+    {"another buyer's share", {1, 2}, {{1, {{2, 1, 2000}}, R, true}, {2, {{2, 1, 2000}}, R, true}}, {2, 6, 1, 1}, {1}},
+    {"a SKU without a limit", {2}, {{1, {{4, 5, 4000}}, R, true}}, {2, 6, 0, 0}, {0}},
+    {"all or nothing", {1}, {{1, {{1, 1, 1000}, {2, 2, 2000}}, BL, false}}, {2, 6, 0, 0}, {3, 1}},
+    {"the limit of an order goes before it", {2}, {{1, {{2, 3, 2000}, {1, 1, 1000}}, LE, false}}, {2, 6, 0, 0}, {1}},
+    {"it goes before the price", {2}, {{1, {{1, 1, 1}}, BL, false}}, {2, 6, 0, 0}, {0}},
+    {"it goes before the stock", {1}, {{1, {{1, 50, 1000}, {4, 50, 4000}}, BL, false}}, {2, 6, 0, 0}, {3}},
+    {"the same order twice counts once",
+     {1, 1},
+     {{1, {{1, 3, 1000}}, R, true}, {1, {{1, 3, 1000}}, R, false}},
+     {5, 6, 0, 0},
+     {3}},
+    {"a repeat of before counts nothing", {1}, {{101, {{1, 99, 1000}}, R, false}}, {2, 6, 0, 0}, {0}},
+    {"a refused order counts nothing", {1}, {{1, {{1, 3, 1000}, {4, 9, 4000}}, SS, false}}, {2, 6, 0, 0}, {3}},
+    {"a buyer nobody asked about", {3}, {{1, {{1, 1, 1000}}, BL, false}}, {2, 6, 0, 0}, {0}},
+};
+
+static void test_reserve__keeps_the_limit_of_each_buyer(void **state)
+{
+    (void)state;
+    FOR_EACH(c, limited_cases)
+    {
+        struct buyer_share shares[BUYERS * 2];
+        struct reserve_order *orders[ORDERS_MAX];
+        struct sku_snapshot skus[SKUS];
+        const size_t count = orders_make(c->wishes, orders);
+        static const int32_t had[BUYERS * 2] = {2, 6, 0, 0};
+
+        const struct reserve_facts facts = limited_shop(skus, shares);
+
+        for (size_t i = 0; i < count; i++)
+            orders[i]->buyer_id = id_of(c->buyers[i]);
+        CHECK(c->name, reserve_decide(arena, orders, count, &facts) == CH_OK);
+        for (size_t i = 0; i < count; i++)
+            CHECK(c->name, orders[i]->outcome == c->wishes[i].want && orders[i]->is_new == c->wishes[i].is_new);
+        for (size_t i = 0; i < BUYERS * 2; i++)
+            CHECK(c->name, shares[i].quantity == c->has[i] && shares[i].taken == c->has[i] - had[i]);
+        for (size_t i = 0; i < orders[0]->line_count && i < COUNT_OF(c->left); i++)
+            CHECK(c->name, orders[0]->lines[i].buyer_left == c->left[i]);
+    }
 }
 
 int main(void)
@@ -260,6 +350,7 @@ int main(void)
         cmocka_unit_test(test_reserve__a_repeat_gets_the_lines_of_then),
         cmocka_unit_test(test_reserve__decides_the_same_again),
         cmocka_unit_test(test_reserve__never_oversells),
+        cmocka_unit_test(test_reserve__keeps_the_limit_of_each_buyer),
     };
     return cmocka_run_group_tests(tests, start, end);
 }

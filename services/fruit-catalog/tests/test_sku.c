@@ -47,7 +47,7 @@ static const struct {
     const char *name, *json;
     enum ch_err want;
     const char *pointer;
-    int64_t count_min, count_max, brix_x10_min, price_krw;
+    int64_t count_min, count_max, brix_x10_min, price_krw, per_buyer_limit; // 0: as it was
 } cases[] = {
     {"price alone", "{\"priceKrw\":29900}", CH_OK, "", 14, 16, 140, 29900},
     {"both counts", "{\"countMin\":10,\"countMax\":12}", CH_OK, "", 10, 12, 140, 32900},
@@ -63,6 +63,11 @@ static const struct {
     {"price null", "{\"priceKrw\":null}", CH_ERR_INVALID, "/priceKrw", 0, 0, 0, 0},
     {"price low", "{\"priceKrw\":99}", CH_ERR_INVALID, "/priceKrw", 0, 0, 0, 0},
     {"stock is no edit", "{\"stock\":5}", CH_ERR_INVALID, "/stock", 0, 0, 0, 0},
+    {"a limit per buyer", "{\"perBuyerLimit\":999}", CH_OK, "", 14, 16, 140, 32900, 999},
+    {"clear the limit per buyer", "{\"perBuyerLimit\":null}", CH_OK, "", 14, 16, 140, 32900, -1},
+    {"limit per buyer 0", "{\"perBuyerLimit\":0}", CH_ERR_INVALID, "/perBuyerLimit", 0, 0, 0, 0},
+    {"limit per buyer 1000", "{\"perBuyerLimit\":1000}", CH_ERR_INVALID, "/perBuyerLimit", 0, 0, 0, 0},
+    {"limit per buyer in quotes", "{\"perBuyerLimit\":\"5\"}", CH_ERR_INVALID, "/perBuyerLimit", 0, 0, 0, 0},
     {"unknown grade", "{\"grade\":\"최상\"}", CH_ERR_INVALID, "/grade", 0, 0, 0, 0},
 };
 
@@ -78,6 +83,7 @@ static void test_sku_patch__changes_what_was_sent(void **state)
         edit.count_max = 16;
         edit.brix_x10_min = 140;
         edit.price_krw = 32900;
+        edit.per_buyer_limit = 7;
         CHECK(c->name, patch(c->json, &edit, &pointer) == c->want);
         CHECK_TEXT(c->name, pointer, c->pointer);
         if (c->want)
@@ -85,6 +91,8 @@ static void test_sku_patch__changes_what_was_sent(void **state)
         CHECK(c->name, edit.count_min == c->count_min && edit.count_max == c->count_max);
         CHECK(c->name, edit.brix_x10_min == c->brix_x10_min);
         CHECK(c->name, edit.price_krw == c->price_krw);
+        const int64_t want_limit = c->per_buyer_limit ? c->per_buyer_limit : 7;
+        CHECK(c->name, edit.per_buyer_limit == (want_limit < 0 ? 0 : want_limit));
     }
 }
 

@@ -76,6 +76,41 @@ export const adjustmentsOnce = {
   },
 };
 
+// Boxes of live orders of one SKU, by buyer: as OrderManager has them.
+function soldByBuyer(db, skuId) {
+  const sold = new Map();
+  for (const [orderId, lines] of db.orderLines) {
+    const order = db.orders.get(orderId);
+    if (isLive(order)) for (const { sku_id, quantity } of lines) if (sku_id === skuId) sold.set(order.buyer_id, (sold.get(order.buyer_id) ?? 0) + quantity);
+  }
+  return sold;
+}
+
+export const buyerLimitKept = {
+  invariant: 'buyer_limit_kept',
+  says: 'no buyer has more of a SKU than its limit per buyer',
+  *check({ facts, db }) {
+    for (const [skuId, limit] of facts.limits) {
+      for (const [buyer, sold] of soldByBuyer(db, skuId)) if (sold > limit) yield { ids: { skuId, buyer }, expected: `${limit} at most`, found: sold };
+    }
+  },
+};
+
+export const buyersCounted = {
+  invariant: 'buyers_counted',
+  says: 'what a buyer is thought to have of a SKU with a limit is what the live orders say, and of no other SKU it is counted',
+  *check({ facts, db }) {
+    for (const skuId of facts.skus.keys()) {
+      const sold = facts.limits.has(skuId) ? soldByBuyer(db, skuId) : new Map();
+      const counted = new Map((db.buyers.get(skuId) ?? []).map(({ buyer_id, quantity }) => [buyer_id, quantity]));
+      for (const buyer of new Set([...sold.keys(), ...counted.keys()])) {
+        const isKnown = facts.limits.has(skuId) || !counted.has(buyer);
+        if (!isKnown || (sold.get(buyer) ?? 0) !== (counted.get(buyer) ?? 0)) yield { ids: { skuId, buyer }, expected: sold.get(buyer) ?? 0, found: counted.get(buyer) ?? 'no row' };
+      }
+    }
+  },
+};
+
 const linesOf = (rows = []) => JSON.stringify(rows.map(({ sku_id, quantity }) => [sku_id, quantity]));
 
 // What a hold must be when its order is …

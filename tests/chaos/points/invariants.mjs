@@ -17,6 +17,12 @@ const QUERIES = {
             FROM unnest($1::uuid[], $2::int[]) AS t (sku_id, initial) JOIN catalog.skus s USING (sku_id))
           SELECT sku_id, format('%s available, %s at first, %s sold, %s held, %s by the ledger', available, initial, sold, held, ledger) AS what
           FROM seen WHERE available <> initial - sold - held OR available <> ledger`,
+  // What is counted of each buyer is what the holds that wait or are sold say.
+  buyers: `SELECT sku_id, format('%s boxes counted of buyer %s, %s held and sold', coalesce(b.quantity, 0), buyer_id, coalesce(held.quantity, 0)) AS what
+           FROM (SELECT l.sku_id, h.buyer_id, sum(l.quantity) AS quantity FROM catalog.hold_lines l JOIN catalog.holds h USING (order_id)
+                 WHERE h.state IN ('HELD', 'SOLD') GROUP BY l.sku_id, h.buyer_id) AS held
+           FULL JOIN catalog.sku_buyers b USING (sku_id, buyer_id)
+           WHERE sku_id = ANY ($1::uuid[]) AND cardinality($2::int[]) >= 0 AND coalesce(b.quantity, 0) <> coalesce(held.quantity, 0)`,
   holds: `SELECT DISTINCT l.sku_id, format('hold %s is %s, order %s', h.order_id, h.state, coalesce(o.status, 'unknown')) AS what
           FROM catalog.hold_lines l JOIN catalog.holds h USING (order_id) LEFT JOIN orders.orders o USING (order_id)
           WHERE l.sku_id = ANY ($1::uuid[]) AND cardinality($2::int[]) >= 0
