@@ -10,6 +10,7 @@ import { hashWaits } from './metrics.mjs';
 export const PARAMETERS = { algorithm: Algorithm.Argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 };
 const WAITING_MAX = 256;
 const WAITING_PER_CLIENT = 8;
+const WAIT_MAX_MS = 3000;
 const MIN = 10;
 const MAX = 128;
 const WELL_KNOWN = /^(.)\1*$|^(0123456789|1234567890|12345678910|9876543210|qwertyuiop|qwerty12345|asdfghjkl;|password\d*!?|letmein\d+|iloveyou\d*|abcdefghij|abcd123456|abc1234567|1q2w3e4r5t\w*|qwer1234\w*|admin12345|비밀번호\d*)$/i;
@@ -33,7 +34,7 @@ export function faultOf(password, login) {
 export class Passwords {
   #running = 0;
   #waiting = 0;
-  #lines = new Map(); // address -> { failures, items }; a Map keeps the order in which equals take turns
+  #lines = new Map(); // address -> { failures, items }, in the order in which equals take turns
   #concurrency;
   #stranger;
 
@@ -61,7 +62,9 @@ export class Passwords {
     line.failures = failures;
     if (line.items.length >= WAITING_PER_CLIENT || (this.#waiting >= WAITING_MAX && !this.#dropWorse(failures))) throw new Busy();
     return new Promise((resolve, reject) => {
-      line.items.push({ work, resolve, reject });
+      const item = { work, resolve, reject };
+      item.patience = setTimeout(() => this.#giveUp(address, line, item), WAIT_MAX_MS);
+      line.items.push(item);
       this.#lines.set(address, line);
       hashWaits.set(++this.#waiting);
       this.#next();
@@ -72,16 +75,23 @@ export class Passwords {
   #dropWorse(failures) {
     const [address, line] = [...this.#lines].reduce((worst, one) => (one[1].failures > worst[1].failures ? one : worst));
     if (line.failures <= failures) return false;
-    line.items.pop().reject(new Busy());
-    if (!line.items.length) this.#lines.delete(address);
-    this.#waiting -= 1;
+    this.#giveUp(address, line, line.items.at(-1));
     return true;
+  }
+
+  #giveUp(address, line, item) {
+    clearTimeout(item.patience);
+    line.items.splice(line.items.indexOf(item), 1);
+    if (!line.items.length) this.#lines.delete(address);
+    hashWaits.set(--this.#waiting);
+    item.reject(new Busy());
   }
 
   #next() {
     if (this.#running >= this.#concurrency || this.#waiting === 0) return;
     const [address, line] = [...this.#lines].reduce((best, one) => (one[1].failures < best[1].failures ? one : best));
-    const { work, resolve, reject } = line.items.shift();
+    const { work, resolve, reject, patience } = line.items.shift();
+    clearTimeout(patience);
     this.#lines.delete(address);
     if (line.items.length) this.#lines.set(address, line); // behind its equals
     hashWaits.set(--this.#waiting);

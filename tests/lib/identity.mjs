@@ -119,11 +119,11 @@ export function mailTo(address, { after = 0 } = {}) {
 
 const asResponse = ({ status, text, headers }) => new Response(text || null, { status, headers: Object.fromEntries(Object.entries(headers).filter(([name]) => name !== 'set-cookie')) });
 
-// openid-client's way out: the stack's own TLS, from a chosen address.
+// openid-client's way out: the stack's own TLS, from a chosen address, or from another one each time: limits count by it.
 const fetchFrom = (from) => async (url, { method = 'GET', headers, body } = {}) => {
   const { pathname, search } = new URL(url);
   const text = body === undefined || body === null ? undefined : String(body);
-  return asResponse(await ask(`${method} ${pathname}${search}`, { from, body: text, headers: { ...Object.fromEntries(new Headers(headers)), ...(text === undefined ? {} : { 'content-length': Buffer.byteLength(text) }) } }));
+  return asResponse(await ask(`${method} ${pathname}${search}`, { from: from ?? freshAddress(), body: text, headers: { ...Object.fromEntries(new Headers(headers)), ...(text === undefined ? {} : { 'content-length': Buffer.byteLength(text) }) } }));
 };
 
 // discover(clientId, secret): a Configuration of openid-client.
