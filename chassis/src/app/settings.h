@@ -40,6 +40,8 @@ int ch_config_read(const struct ch_service *service, FILE *errors);
 /** Reads one table into `config`; `getter` is getenv but in tests. */
 int ch_config_read_rows(const struct ch_config_row *rows, void *config, char *(*getter)(const char *), FILE *errors);
 
+/** What values a row takes, in English. */
+void ch_config_rule_text(const struct ch_config_row *row, char *text, size_t size);
 void ch_config_help(const struct ch_service *service, FILE *out); /**< every row: name, default, range, help */
 /** Value as it may be shown, in `text` or a literal: secrets are "***", a URI's password too. */
 const char *ch_config_shown(const struct ch_config_row *row, const void *config, char *text, size_t size);
