@@ -14,14 +14,15 @@ status_json() {
     done
     for service in "${SERVICES[@]}" identity; do
       schema=${SCHEMA[$service]}
-      jq -n --arg owner "${schema}_owner" --arg owner_uri "$(role_uri "$service" owner)" --arg app "${schema}_app" --arg app_uri "$(role_uri "$service" app)" \
-        '{postgres: {roles: {($owner): $owner_uri, ($app): $app_uri}}}'
+      # Passwords by the environment: anybody may read a process's arguments.
+      OWNER_URI=$(role_uri "$service" owner) APP_URI=$(role_uri "$service" app) jq -n --arg owner "${schema}_owner" --arg app "${schema}_app" \
+        '{postgres: {roles: {($owner): env.OWNER_URI, ($app): env.APP_URI}}}'
     done
-    jq -n --arg gateway "$GATEWAY_URL" --arg gatewayTls "$GATEWAY_TLS_URL" --arg caFile "$CA_FILE" --arg issuer "$JWT_ISSUER" --arg postgres "$POSTGRES_URI" --argjson postgres_pid "$(pid_or_null postgres)" \
-      --arg amqp "$RABBITMQ_URI" --arg management "http://gwasuwon:$RABBITMQ_PASSWORD@127.0.0.1:$RABBITMQ_MANAGEMENT_PORT" \
+    POSTGRES_URI=$POSTGRES_URI AMQP=$RABBITMQ_URI MANAGEMENT="http://gwasuwon:$RABBITMQ_PASSWORD@127.0.0.1:$RABBITMQ_MANAGEMENT_PORT" \
+      jq -n --arg gateway "$GATEWAY_URL" --arg gatewayTls "$GATEWAY_TLS_URL" --arg caFile "$CA_FILE" --arg issuer "$JWT_ISSUER" --argjson postgres_pid "$(pid_or_null postgres)" \
       --argjson rabbitmq_pid "$(pid_or_null rabbitmq)" --arg identity "http://127.0.0.1:$IDENTITY_PORT" --arg identity_admin "http://127.0.0.1:$IDENTITY_ADMIN_PORT" \
       --argjson identity_pid "$(pid_or_null identity)" --arg var "$VAR" --arg kind "$KIND" --slurpfile directory "$ROOT/stack/accounts.json" \
-      '{$gateway, $gatewayTls, $caFile, $issuer, postgres: {uri: $postgres, pid: $postgres_pid}, rabbitmq: {$amqp, $management, pid: $rabbitmq_pid},
+      '{$gateway, $gatewayTls, $caFile, $issuer, postgres: {uri: env.POSTGRES_URI, pid: $postgres_pid}, rabbitmq: {amqp: env.AMQP, management: env.MANAGEMENT, pid: $rabbitmq_pid},
         identity: {http: $identity, admin: $identity_admin, pid: $identity_pid},
         accounts: [$directory[0].accounts[] | {name, role, sub, farmId: (.farmId // null)}], $kind, $var}'
   } | jq -s 'reduce .[] as $part ({}; . * $part) | {gateway, gatewayTls, caFile, services, postgres, rabbitmq, identity, issuer, accounts, kind, var}'

@@ -94,7 +94,26 @@ step_hardening() {
     node tests/hardening/binary.mjs --units build/release/compile_commands.json && node tests/hardening/licences.mjs
 }
 
-STEPS=(openapi asyncapi proto gateway shell javascript json heads format model gcc hardening clang tidy)
+# Secrets that somebody is about to commit. The baseline has what only looks like one. Tests are full of made-up passwords and tokens: among them only
+# what has the form of a real key counts.
+step_secrets() {
+  local home=$ROOT/build/tools/python stamp code=0
+  local -a product tests entropy=(--disable-plugin Base64HighEntropyString --disable-plugin HexHighEntropyString)
+  stamp=$(sha256sum <tests/requirements.txt)
+  if [[ ! -e $home/.stamp || $(<"$home/.stamp") != "$stamp" ]]; then
+    rm -rf "$home"
+    python3 -m venv "$home" && "$home/bin/pip" install -q --disable-pip-version-check -r tests/requirements.txt && echo "$stamp" >"$home/.stamp" || return
+  fi
+  cp .secrets.baseline "$OUT/secrets.baseline" # the hook writes into its baseline when lines have moved
+  mapfile -t product < <(files ':!tests' ':!*/tests/*' ':!package-lock.json' ':!.secrets.baseline')
+  mapfile -t tests < <(files tests '*/tests/*' ':!tests/fuzz/corpus')
+  "$home/bin/detect-secrets-hook" --baseline "$OUT/secrets.baseline" "${entropy[@]}" "${product[@]}" || code=1
+  "$home/bin/detect-secrets-hook" "${entropy[@]}" --disable-plugin KeywordDetector --disable-plugin BasicAuthDetector --disable-plugin JwtTokenDetector \
+    "${tests[@]}" || code=1
+  return "$code"
+}
+
+STEPS=(openapi asyncapi proto gateway shell javascript json heads format model gcc hardening secrets clang tidy)
 
 main() {
   local step began
