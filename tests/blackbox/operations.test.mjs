@@ -12,7 +12,7 @@ import { SERVICES, binaryOf, environmentOf, readiness, service } from '../lib/st
 import { until, within } from '../lib/until.mjs';
 
 const admin = (name, path, options) => fetch(`${service(name).admin}${path}`, options);
-const DEPENDENCIES = { 'fruit-catalog': ['keys', 'loops', 'order-manager', 'postgres', 'rabbitmq'], 'order-manager': ['delivery-mock', 'fruit-catalog', 'keys', 'loops', 'postgres', 'rabbitmq'], 'delivery-mock': ['keys', 'loops', 'postgres', 'rabbitmq'] };
+const DEPENDENCIES = { 'fruit-catalog': ['keys', 'loops', 'order-manager', 'postgres', 'rabbitmq', 'token'], 'order-manager': ['delivery-mock', 'fruit-catalog', 'keys', 'loops', 'postgres', 'rabbitmq', 'token'], 'delivery-mock': ['keys', 'loops', 'postgres', 'rabbitmq', 'token'] };
 
 const freePort = () =>
   new Promise((resolve, reject) => {
