@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Node's test reporter of this project: one line a failure, one line a file, and a last line "passed failed" for tests/run.sh.
+// Node's test reporter of this project: one line a failure, one line for what is skipped, with its reason, and a last line "passed failed" for tests/run.sh.
 // Suites and files are not counted, only tests.
 
 import { relative } from 'node:path';
@@ -11,8 +11,9 @@ export default async function* reporter(source) {
   for await (const { type, data } of source) {
     if (type === 'test:stderr') yield data.message;
     if (type !== 'test:pass' && type !== 'test:fail') continue;
-    if (data.details?.type === 'suite' || data.skip !== undefined || data.todo !== undefined) continue;
     const file = data.file ? relative(ROOT, data.file) : '';
+    if (data.skip !== undefined) yield `  skip  ${file}: ${data.name}: ${data.skip}\n`;
+    if (data.details?.type === 'suite' || data.skip !== undefined || data.todo !== undefined) continue;
     if (type === 'test:pass') {
       passed += 1;
       const ms = Math.round(data.details.duration_ms);
