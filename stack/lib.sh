@@ -163,12 +163,13 @@ sum_of() { cat "$@" | sha256sum | cut -c 1-64; }
 # run/NAME.pid the process, run/NAME.birth its start time (a pid alone may have been given to another), run/NAME.sum what it was
 # started from. Each is the leader of its own session and works in $VAR: that is how its orphans are known.
 
-# birth_of PID: prints boot and start time of a living process; a zombie is dead.
+# birth_of PID: prints boot and start time of a living process; a zombie is dead, but not while threads of it still end: until then its
+# sockets are open, and a successor would find its ports taken.
 birth_of() {
   local stat fields
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
   read -r -a fields <<<"${stat##*) }"
-  [[ ${fields[0]} != Z && ${fields[0]} != X ]] || return 1
+  ((fields[17] > 1)) || [[ ${fields[0]} != Z && ${fields[0]} != X ]] || return 1
   echo "$(</proc/sys/kernel/random/boot_id) ${fields[19]}"
 }
 

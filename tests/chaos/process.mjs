@@ -10,15 +10,16 @@ function statOf(pid) {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const fields = text.slice(text.lastIndexOf(') ') + 2).split(' ');
-    return { state: fields[0], parent: Number(fields[1]), session: Number(fields[3]), birth: `${BOOT} ${fields[19]}` };
+    return { state: fields[0], parent: Number(fields[1]), session: Number(fields[3]), threads: Number(fields[17]), birth: `${BOOT} ${fields[19]}` };
   } catch {
     return null;
   }
 }
 
+// Its first thread may be gone (Z) while others still end: until they have, its sockets are open and its ports taken.
 export function birthOf(pid) {
   const stat = statOf(pid);
-  return stat && stat.state !== 'Z' && stat.state !== 'X' ? stat.birth : null;
+  return stat && (stat.threads > 1 || (stat.state !== 'Z' && stat.state !== 'X')) ? stat.birth : null;
 }
 
 export function recordedPid(run, name) {
