@@ -37,7 +37,8 @@ export async function freePort() {
 export async function call(method, path, token, body, headers = {}) {
   const answer = await fetch(status.services['fruit-catalog'].http + path, {
     method,
-    headers: { authorization: `Bearer ${token}`, ...(body ? { 'content-type': 'application/json' } : {}), ...headers },
+    // A connection of its own: the service may have been started anew since the last call.
+    headers: { connection: 'close', authorization: `Bearer ${token}`, ...(body ? { 'content-type': 'application/json' } : {}), ...headers },
     body: body && JSON.stringify(body),
   });
   const text = await answer.text();
