@@ -70,7 +70,7 @@ unit_tests() {
   rm -rf "$out"
   mkdir -p "$out"
   TESTS_OUT=$out meson test -C "$folder" --no-rebuild --wrapper "$ROOT/tests/lib/cmocka.sh" --logbase "testlog-$kind" >"$out/meson.log" 2>&1 # its log's name ends in the wrapper's
-  node "$ROOT/tests/lib/unit-summary.mjs" "$folder/meson-logs/testlog-$kind-cmocka.sh.json" "$out"
+  node "$ROOT/tests/lib/unit-summary.mjs" "$folder/meson-logs/testlog-$kind-cmocka.sh.json" "$out" "$REPORT_MARK"
 }
 
 part_unit() {
