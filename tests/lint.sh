@@ -22,6 +22,9 @@ step_openapi() { "$BIN/redocly" lint --config contracts/redocly.yaml contracts/o
 step_asyncapi() { node tests/lib/asyncapi-lint.mjs contracts/asyncapi.yaml; }
 step_proto() { "$BIN/buf" lint contracts/proto; }
 
+# Every public header and page can be read by Doxygen: a warning is a failure.
+step_docs() { "$ROOT/dev" docs; }
+
 step_shell() {
   local -a scripts
   mapfile -t scripts < <(files '*.sh' dev .ci/run)
@@ -113,7 +116,7 @@ step_secrets() {
   return "$code"
 }
 
-STEPS=(openapi asyncapi proto gateway shell javascript json heads format model gcc hardening secrets clang tidy)
+STEPS=(openapi asyncapi proto gateway shell javascript json heads docs format model gcc hardening secrets clang tidy)
 
 main() {
   local step began
