@@ -168,6 +168,7 @@ static void *consumers_main(void *arg)
 {
     struct consumers *consumers = arg;
 
+    (void)pthread_setname_np(pthread_self(), "consumers"); // a name only
     while (!atomic_load(&consumers->is_stopping)) {
         enum ch_err err = connect_queues(consumers);
         if (!err) {
@@ -243,7 +244,6 @@ enum ch_err ch_consumers_start(const struct ch_service *service, const struct ch
         consumers_free(consumers);
         return CH_ERR_LIMIT;
     }
-    (void)pthread_setname_np(consumers->thread, "consumers"); // a name only
     the_consumers = consumers;
     return CH_OK;
 }

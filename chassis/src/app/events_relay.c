@@ -398,6 +398,7 @@ static void *relay_main(void *arg)
 {
     struct relay *relay = arg;
 
+    (void)pthread_setname_np(pthread_self(), "outbox-relay"); // a name only
     for (;;) {
         // Read before the work: what was committed before the stop is carried.
         const bool is_last = atomic_load(&relay->is_stopping);
@@ -453,7 +454,6 @@ enum ch_err ch_relay_start(const struct ch_service *service, const struct ch_eve
         relay_free(relay);
         return CH_ERR_LIMIT;
     }
-    (void)pthread_setname_np(relay->thread, "outbox-relay"); // a name only
     the_relay = relay;
     return CH_OK;
 }

@@ -294,6 +294,7 @@ static void wait_until(int64_t due_ns)
 static void *telemetry_main(void *arg)
 {
     (void)arg;
+    (void)pthread_setname_np(pthread_self(), "telemetry"); // only for ps
     for (;;) {
         bool is_stopping = atomic_load_explicit(&thread.is_stopping, memory_order_acquire);
         int64_t now_ns = ch_now_ns();
@@ -346,7 +347,6 @@ static enum ch_err start_thread(void)
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (failure)
         return CH_ERR_LIMIT;
-    (void)pthread_setname_np(thread.id, "telemetry"); // only for ps
     return CH_OK;
 }
 
