@@ -11,6 +11,8 @@ ROOT=${GWASUWON_ROOT:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
 OUT=$ROOT/build/lint
 BIN=$ROOT/node_modules/.bin
 [[ ! -x $ROOT/build/tools/node/bin/node ]] || PATH=$ROOT/build/tools/node/bin:$PATH
+# shellcheck source=tests/lib/python.sh
+. "$ROOT/tests/lib/python.sh"
 export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
 
 FAILED=()
@@ -100,13 +102,9 @@ step_hardening() {
 # Secrets that somebody is about to commit. The baseline has what only looks like one. Tests are full of made-up passwords and tokens: among them only
 # what has the form of a real key counts.
 step_secrets() {
-  local home=$ROOT/build/tools/python stamp code=0
+  local home=$ROOT/build/tools/python code=0
   local -a product tests entropy=(--disable-plugin Base64HighEntropyString --disable-plugin HexHighEntropyString)
-  stamp=$(sha256sum <tests/requirements.txt)
-  if [[ ! -e $home/.stamp || $(<"$home/.stamp") != "$stamp" ]]; then
-    rm -rf "$home"
-    python3 -m venv "$home" && "$home/bin/pip" install -q --disable-pip-version-check -r tests/requirements.txt && echo "$stamp" >"$home/.stamp" || return
-  fi
+  python_tools "$home" tests/requirements.txt || return
   cp .secrets.baseline "$OUT/secrets.baseline" # the hook writes into its baseline when lines have moved, and ends with 3: nothing is new then
   mapfile -t product < <(files ':!tests' ':!*/tests/*' ':!package-lock.json' ':!.secrets.baseline')
   mapfile -t tests < <(files tests '*/tests/*' ':!tests/fuzz/corpus')

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0
-// The licences of everything that comes from others: npm by package-lock.json, Debian by what the programs are linked with, Python by the list of
-// tools. licences.json says what is allowed and what cannot be read off a package. Must never pass what it does not know.
+// The licences of everything that comes from others: npm by package-lock.json, Debian by what the programs are linked with, Python by the lists
+// of tools. licences.json says what is allowed and what cannot be read off a package. Must never pass what it does not know.
 //
 //   node tests/hardening/licences.mjs [--write]      --write makes docs/third-party.md anew
 
@@ -41,8 +41,15 @@ export function debianCopyright(name) {
   return stanza?.match(/^License:\s*(.*)$/m)?.[1].trim();
 }
 
-export function pythonRows(text = readFileSync(join(ROOT, 'tests/requirements.txt'), 'utf8')) {
-  return [...text.matchAll(/^([A-Za-z0-9._-]+)==(\S+)/gm)].map(([, name, version]) => ({ name, version, licence: rules.python[name]?.licence }));
+export const PYTHON_LISTS = ['tests/requirements.txt', 'tests/contract-fuzz/requirements.txt'];
+
+// Of several lists; what stands in two of them, in the same version, is one row.
+export function pythonRows(texts = PYTHON_LISTS.map((list) => readFileSync(join(ROOT, list), 'utf8'))) {
+  const pins = texts.flatMap((text) => [...text.matchAll(/^([A-Za-z0-9._-]+)==(\S+)/gm)].map(([pin]) => pin));
+  return [...new Set(pins)].sort((a, b) => a.localeCompare(b)).map((pin) => {
+    const [name, version] = pin.split('==');
+    return { name, version, licence: rules.python[name]?.licence };
+  });
 }
 
 // A line for everything that has no licence, or one that is not allowed where it stands.
@@ -81,7 +88,7 @@ ${debian.map(({ name, licence, how }) => `| ${name} | ${licence} | ${how} |`).jo
 |---|---|
 ${packages.join('\n')}
 
-## Python tools of \`./dev lint\`
+## Python tools of \`./dev lint\` and \`./dev contract-fuzz\`
 
 | Package | Licence |
 |---|---|

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { PAGE, allRows, debianCopyright, faultsOf, isAllowed, npmRows, rules } from './licences.mjs';
+import { PAGE, allRows, debianCopyright, faultsOf, isAllowed, npmRows, pythonRows, rules } from './licences.mjs';
 
 const rows = allRows();
 
@@ -31,6 +31,13 @@ test('a package without a row, and one under the GPL, are named', () => {
     'npm b: no licence is known: a row in tests/hardening/licences.json',
     'Debian libnew1: no licence is known: a row in tests/hardening/licences.json',
   ]);
+});
+
+test('each list of Python packages is read', () => {
+  assert.deepEqual(pythonRows(['# tools\nPyYAML==1\n', 'PyYAML==1\nunheard-of==2\n']).map(({ name }) => name), ['PyYAML', 'unheard-of']);
+  const names = rows.python.map(({ name }) => name);
+  assert.ok(['detect-secrets', 'schemathesis'].every((name) => names.includes(name)), names.join(' '));
+  assert.deepEqual(faultsOf({ npm: [], debian: [], python: pythonRows(['unheard-of==2\n']) }), ['Python unheard-of: no licence is known: a row in tests/hardening/licences.json']);
 });
 
 test('of alternatives one has to suit, of a sum all', () => {
