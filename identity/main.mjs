@@ -9,6 +9,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { Accounts } from './src/accounts.mjs';
 import { Admin } from './src/admin.mjs';
+import { Browsers } from './src/browsers.mjs';
 import { configOrExit, help, shown } from './src/config.mjs';
 import { Database } from './src/db.mjs';
 import { withDevice } from './src/device.mjs';
@@ -47,6 +48,7 @@ class Service {
     this.db = new Database(config);
     this.passwords = new Passwords(config.hashConcurrency);
     this.mailbox = new Mailbox(config.mailDir, config.issuer);
+    this.browsers = new Browsers(config.secret);
     this.accounts = new Accounts(config, this);
     this.keyring = new Keyring(config);
     this.admin = new Admin(config, this.db);

@@ -20,16 +20,20 @@ UPDATE identity.accounts SET password_hash = $2::text, password_changed_at = now
 -- name: attempt_locked_s
 SELECT ceil(extract(epoch FROM locked_until - now()))::int AS seconds FROM identity.attempts WHERE subject_hash = $1::bytea AND locked_until > now();
 
--- name: attempt_failed
--- One more failure in a row. From the $2-th on the subject is locked for $3 seconds, doubled with each further one, at most $4. Failures
--- that are older than $5 seconds count no more.
+-- name: attempt_begin
+-- Counts a try as one more failure in a row; it is taken back when it was none. From the $2-th on the subject is locked for $3 seconds,
+-- doubled with each further one, at most $4. Failures that are older than $5 seconds count no more. No row: it is locked.
 INSERT INTO identity.attempts AS a (subject_hash, failures) VALUES ($1::bytea, 1)
 ON CONFLICT (subject_hash) DO UPDATE
 SET failures = CASE WHEN a.last_at < now() - make_interval(secs => $5::float8) THEN 1 ELSE a.failures + 1 END,
     locked_until = CASE WHEN a.last_at >= now() - make_interval(secs => $5::float8) AND a.failures + 1 >= $2::int
         THEN now() + make_interval(secs => least($4::float8, $3::float8 * 2 ^ least(a.failures + 1 - $2::int, 20))) END,
     last_at = now()
+WHERE a.locked_until IS NULL OR a.locked_until <= now()
 RETURNING failures, locked_until IS NOT NULL AS is_locked;
+
+-- name: attempt_undo
+UPDATE identity.attempts SET failures = greatest(failures - 1, 0), locked_until = NULL WHERE subject_hash = $1::bytea;
 
 -- name: attempt_forget
 DELETE FROM identity.attempts WHERE subject_hash = $1::bytea;

@@ -7,12 +7,14 @@ import { createHash, randomBytes, randomInt, timingSafeEqual } from 'node:crypto
 import { Limiter } from './limits.mjs';
 import { log } from './log.mjs';
 import { changes, signIns } from './metrics.mjs';
-import { Busy, faultOf } from './passwords.mjs';
+import { faultOf } from './passwords.mjs';
 import { loginOf, subjectsOf } from './subjects.mjs';
+import { Busy } from './turns.mjs';
 import { uuid7 } from './uuid.mjs';
 
 const PLEDGE_S = 1800;
 const BURST = 2 / 3; // of a minute's tries at once
+const FIRST_PER_MINUTE = 10; // tries at one login that come before those of strangers
 const FORGET_FAILURES_S = 86_400;
 const LOGIN = /^[a-z0-9][a-z0-9._-]{2,63}$|^[^\s@<>"',;:\\()[\]]{1,64}@[a-z0-9.-]{1,185}\.[a-z]{2,24}$/;
 
@@ -20,56 +22,74 @@ const sha256 = (secret) => createHash('sha256').update(secret).digest();
 const isAddress = (login) => login.includes('@') && LOGIN.test(login);
 
 export class Accounts {
-  constructor(config, { db, passwords, mailbox }) {
-    Object.assign(this, { config, db, passwords, mailbox });
+  constructor(config, { db, passwords, mailbox, browsers }) {
+    Object.assign(this, { config, db, passwords, mailbox, browsers });
     this.hidden = subjectsOf(config.secret);
     this.perClient = new Limiter(config.attemptsPerMinute, 60, Math.max(1, Math.ceil(config.attemptsPerMinute * BURST)));
     this.perAddress = new Limiter(config.mailsPerHour, 3600);
+    this.perKnown = new Limiter(FIRST_PER_MINUTE, 60);
   }
 
   find(accountId) {
     return this.db.one('account_find', accountId);
   }
 
-  // signIn(client, login, password): { accountId }, or { refusal, retryS }: refused, locked, limited or busy.
-  async signIn(client, typed, password) {
-    const outcome = await this.#counted(client, () => this.#check(client, loginOf(typed), password));
+  // signIn(client, login, password, bucket): { accountId, login }, or { refusal, retryS }: refused, locked, limited or busy. The bucket
+  // is of a browser that this login was signed in from before, or null.
+  async signIn(client, typed, password, bucket = null) {
+    const login = loginOf(typed);
+    const outcome = await this.#asKnown(client, login, bucket, (who) => this.#check(who, login, password));
     signIns.inc({ outcome: outcome.refusal ?? 'ok' });
     return outcome;
+  }
+
+  // Who is known goes first and counts apart, so often a minute; then he is one of the strangers.
+  #asKnown(client, login, bucket, work) {
+    if (!bucket || this.perKnown.take(login)) return this.#counted(client, (who) => work({ ...who, subject: this.hidden(login) }));
+    return this.#whenThereIsRoom(() => work({ lane: 'known', line: bucket.toString('base64'), failures: 0, subject: bucket }));
   }
 
   // Spends one of the client's tries, and gives it back when the work succeeds.
   async #counted(client, work) {
     const retryS = this.perClient.take(client);
     if (retryS) return { refusal: 'limited', retryS };
+    const outcome = await this.#whenThereIsRoom(() => work({ lane: 'strangers', line: client, failures: this.perClient.used(client) }));
+    if (!outcome.refusal) this.perClient.giveBack(client);
+    return outcome;
+  }
+
+  async #whenThereIsRoom(work) {
     try {
-      const outcome = await work();
-      if (!outcome.refusal) this.perClient.giveBack(client);
-      return outcome;
+      return await work();
     } catch (error) {
       if (error instanceof Busy) return { refusal: 'busy', retryS: 1 };
       throw error;
     }
   }
 
-  #standing(address) {
-    return { address, failures: this.perClient.used(address) };
+  // A try counts as a failure before it is looked at, so that many at once are no more than many in a row; what is locked costs no hash.
+  async #check(who, login, password) {
+    const { lockAfter, lockBaseS, lockMaxS } = this.config;
+    const count = await this.db.one('attempt_begin', who.subject, lockAfter, lockBaseS, lockMaxS, FORGET_FAILURES_S);
+    if (!count) return { refusal: 'locked', retryS: (await this.db.one('attempt_locked_s', who.subject))?.seconds ?? 1 };
+    const account = await this.db.one('account_by_login', login);
+    const isRight = await this.#verified(who, account, password);
+    if (isRight && !account.is_locked) {
+      await this.db.run('attempt_forget', who.subject);
+      return { accountId: account.account_id, login };
+    }
+    if (count.is_locked) log.warn('sign_in.locked', { failures: count.failures, browser: who.lane });
+    return { refusal: 'refused' };
   }
 
-  async #check(client, login, password) {
-    const { lockAfter, lockBaseS, lockMaxS } = this.config;
-    const subject = this.hidden(login);
-    const lock = await this.db.one('attempt_locked_s', subject);
-    if (lock) return { refusal: 'locked', retryS: lock.seconds };
-    const account = await this.db.one('account_by_login', login);
-    const isRight = await this.passwords.verify(this.#standing(client), account?.password_hash ?? null, password);
-    if (isRight && !account.is_locked) {
-      await this.db.run('attempt_forget', subject);
-      return { accountId: account.account_id };
+  // Who was not looked at has not failed.
+  async #verified(who, account, password) {
+    try {
+      return await this.passwords.verify(who, account?.password_hash ?? null, password);
+    } catch (error) {
+      await this.db.run('attempt_undo', who.subject);
+      throw error;
     }
-    const row = await this.db.one('attempt_failed', subject, lockAfter, lockBaseS, lockMaxS, FORGET_FAILURES_S);
-    if (row.is_locked) log.warn('sign_in.locked', { failures: row.failures });
-    return { refusal: 'refused' };
   }
 
   // beginSignUp: { pledge } to be redeemed with the number in the mail; or { fault } in Korean; or { refusal }.
@@ -78,11 +98,11 @@ export class Accounts {
     if (!isAddress(login)) return { fault: '이메일 주소를 확인해 주세요.' };
     const fault = faultOf(password, login);
     if (fault) return { fault };
-    return this.#counted(client, () => this.#pledgeSignUp(client, login, password));
+    return this.#counted(client, (who) => this.#pledgeSignUp(who, login, password));
   }
 
-  async #pledgeSignUp(client, login, password) {
-    const passwordHash = await this.passwords.hash(this.#standing(client), password);
+  async #pledgeSignUp(who, login, password) {
+    const passwordHash = await this.passwords.hash(who, password);
     const [pledge, code] = [randomBytes(32).toString('base64url'), String(randomInt(1_000_000)).padStart(6, '0')];
     const account = await this.db.one('account_by_login', login);
     // For an address that has an account no number is right.
@@ -106,7 +126,7 @@ export class Accounts {
       if (!made) return { refusal: 'refused', isOver: true }; // signed up elsewhere meanwhile
       changes.inc({ what: 'signed_up' });
       log.info('account.signed_up', { sub: made.account_id });
-      return { accountId: made.account_id };
+      return { accountId: made.account_id, login: row.login };
     });
   }
 
@@ -133,7 +153,8 @@ export class Accounts {
     if (!row) return { isOver: true };
     const fault = faultOf(password, row.login);
     if (fault) return { fault };
-    const passwordHash = await this.passwords.hash(this.#standing(client), password);
+    const who = { lane: 'strangers', line: client, failures: this.perClient.used(client) };
+    const passwordHash = await this.passwords.hash(who, password);
     const [taken] = await this.db.run('pledge_take', sha256(pledge));
     if (!taken) return { isOver: true };
     await this.#setPassword(row.account_id, row.login, passwordHash, null);
@@ -145,12 +166,12 @@ export class Accounts {
   // changePassword: {} or { fault } or { refusal }. Every other session ends.
   async changePassword(client, accountId, sessionUid, old, password) {
     const account = await this.db.one('account_password', accountId);
-    return this.#counted(client, async () => {
-      const outcome = await this.#check(client, account.login, old);
+    return this.#asKnown(client, account.login, this.browsers.bucketOfSession(sessionUid, account.login), async (who) => {
+      const outcome = await this.#check(who, account.login, old);
       if (outcome.refusal) return outcome;
       const fault = old === password ? '지금과 다른 비밀번호를 정해 주세요.' : faultOf(password, account.login);
       if (fault) return { fault };
-      await this.#setPassword(accountId, account.login, await this.passwords.hash(this.#standing(client), password), sessionUid);
+      await this.#setPassword(accountId, account.login, await this.passwords.hash(who, password), sessionUid);
       changes.inc({ what: 'password_changed' });
       log.info('account.password_changed', { sub: accountId });
       return {};

@@ -2,7 +2,19 @@
 // How much one client may try: a bucket of tokens for each, refilled steadily. Kept in memory, bounded; each instance has its own. Must
 // never grow with the number of addresses that somebody comes from.
 
+import { isIPv6 } from 'node:net';
+
 const KEYS_MAX = 100_000;
+
+// networkOf(address): of IPv6 the first 64 bits, of which one client has all; else the address.
+export function networkOf(address) {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
+  if (mapped) return mapped[1];
+  if (!isIPv6(address)) return address;
+  const [head, tail] = address.toLowerCase().split('%')[0].split('::').map((part) => part.split(':').filter(Boolean));
+  const zeros = tail ? Array(Math.max(0, 8 - head.length - tail.length)).fill('0') : [];
+  return [...head, ...zeros, ...(tail ?? [])].slice(0, 4).map((group) => parseInt(group, 16).toString(16)).join(':');
+}
 
 export class Limiter {
   #buckets = new Map();

@@ -20,4 +20,8 @@ export const changes = new Counter({ name: 'identity_changes_total', help: 'What
 export const tokens = new Counter({ name: 'identity_tokens_total', help: 'Token requests by grant and outcome', registers, labelNames: ['grant', 'outcome'] });
 export const reuses = new Counter({ name: 'identity_refresh_reuses_total', help: 'Refresh tokens that came twice: their family was revoked', registers });
 export const keyChanges = new Counter({ name: 'identity_key_changes_total', help: 'Changes of the signing key that were taken up', registers });
-export const hashWaits = new Gauge({ name: 'identity_password_checks_waiting', help: 'Passwords that wait to be checked', registers });
+export const hashWaits = new Gauge({ name: 'identity_password_checks_waiting', help: 'Passwords that wait to be checked, of known browsers and of strangers', registers, labelNames: ['lane'] });
+export const hashWaited = new Histogram({
+  name: 'identity_password_wait_seconds', help: 'How long passwords waited for their turn, of known browsers and of strangers', registers,
+  labelNames: ['lane'], buckets: [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5],
+});

@@ -2,6 +2,8 @@
 // The table of this service's own pages: method, path, handler. Reads forms, and refuses those that another site sent. What is not in the
 // table is the provider's.
 
+import { networkOf } from './limits.mjs';
+
 const BODY_MAX = 8192;
 
 // One row: 'POST /interaction/:uid/signup'.
@@ -50,7 +52,8 @@ export function makeRouter(table, origin) {
   };
 }
 
-export const clientOf = (ctx) => ctx.get('x-forwarded-for').split(',').pop().trim() || ctx.req.socket.remoteAddress;
+// The address that the gateway saw. An IPv6 network of 64 bits is one client: whoever has one has all of its addresses.
+export const clientOf = (ctx) => networkOf(ctx.get('x-forwarded-for').split(',').pop().trim() || ctx.req.socket.remoteAddress);
 
 export function show(ctx, page, status = 200) {
   ctx.status = status;

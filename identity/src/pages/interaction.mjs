@@ -4,14 +4,18 @@
 
 import { errors } from 'oidc-provider';
 
+import { Browsers } from '../browsers.mjs';
 import { OIDC_SCOPES, RESOURCE, SCOPES, scopesOf } from '../directory.mjs';
 import { setPolicy } from '../frame.mjs';
 import { allow } from '../provider.mjs';
 import { clientOf, seeOther, show } from '../router.mjs';
+import { loginOf } from '../subjects.mjs';
 import { refuse } from './refusals.mjs';
 import * as views from './views.mjs';
 
-export function interactionPages(provider, { accounts }) {
+export function interactionPages(provider, { config, accounts, browsers }) {
+  const cookies = { signed: false, httpOnly: true, sameSite: 'strict', secure: config.issuer.startsWith('https:'), path: '/auth/interaction', maxAge: Browsers.LIFE_MS };
+
   // The interaction of this browser at this address, with what the pages need of it.
   async function begun(ctx, prompt = null) {
     const details = await provider.interactionDetails(ctx.req, ctx.res);
@@ -23,7 +27,10 @@ export function interactionPages(provider, { accounts }) {
   async function finish(ctx, result, isMerged = false) {
     seeOther(ctx, await provider.interactionResult(ctx.req, ctx.res, result, { mergeWithLastSubmission: isMerged }));
   }
-  const signedIn = (ctx, accountId) => finish(ctx, { login: { accountId, amr: ['pwd'] } });
+  function signedIn(ctx, { accountId, login }) {
+    ctx.cookies.set(Browsers.COOKIE, browsers.after(ctx.cookies.get(Browsers.COOKIE, { signed: false }), login), cookies);
+    return finish(ctx, { login: { accountId, amr: ['pwd'] } });
+  }
 
   async function first(ctx) {
     const { details, base } = await begun(ctx);
@@ -35,9 +42,10 @@ export function interactionPages(provider, { accounts }) {
   async function signIn(ctx) {
     const { base } = await begun(ctx, 'login');
     const { field } = ctx.state;
-    const outcome = await accounts.signIn(clientOf(ctx), field('login'), field('password'));
+    const bucket = browsers.bucketOf(ctx.cookies.get(Browsers.COOKIE, { signed: false }), loginOf(field('login')));
+    const outcome = await accounts.signIn(clientOf(ctx), field('login'), field('password'), bucket);
     if (outcome.refusal) return refuse(ctx, outcome, (fault) => views.signIn({ base, login: field('login'), fault }));
-    return signedIn(ctx, outcome.accountId);
+    return signedIn(ctx, outcome);
   }
 
   async function showSignUp(ctx) {
@@ -61,7 +69,7 @@ export function interactionPages(provider, { accounts }) {
     const outcome = await accounts.finishSignUp(clientOf(ctx), pledge, code);
     if (outcome.isOver) return show(ctx, views.signUp({ base, login, fault: '인증번호를 더 확인할 수 없습니다. 처음부터 다시 해 주세요.' }), 400);
     if (outcome.refusal) return refuse(ctx, outcome, (fault) => views.signUpCode({ base, login, pledge, fault }), '인증번호가 맞지 않습니다.');
-    return signedIn(ctx, outcome.accountId);
+    return signedIn(ctx, outcome);
   }
 
   const asked = ({ missingOIDCScope = [], missingResourceScopes = {} }) => [...missingOIDCScope, ...(missingResourceScopes[RESOURCE] ?? [])];
