@@ -175,6 +175,7 @@ struct ch_trim {
     const char *name; /**< label of rows_trimmed_total */
     int query;
     size_t keep_offset; /**< member (int64_t, hours) of the config struct */
+    int64_t unit_s;     /**< seconds of one of them, if it is not hours; 0: 3600 */
 };
 
 /* ---- gRPC peers
@@ -207,6 +208,8 @@ struct ch_service {
     const struct ch_trim *trims;
     const struct ch_query *queries; /**< generated; index = enum */
     const struct ch_peer_row *peers;
+    bool
+        has_personal_data; /**< it seals (ch/seal.h): PERSONAL_KEYS_FILE is required, and read before anything serves */
     /** Once per loop, on a fiber of the loop, before it serves: make per-loop state (batches, caches); ch_loop_state
      * keeps it. The context and its arena live as long as the loop: the state may stand there, and nothing else frees
      * it. May be NULL. */

@@ -51,6 +51,8 @@ const struct ch_config_row ch_settings_rows[] = {
     {"CLIENT_SECRET_FILE", CH_CONFIG_STR, AT(client_secret_file), NULL, 0, 1024,
      "its secret, on the first line; read for each request of a token", 0},
     {"TOKEN_SCOPE", CH_CONFIG_STR, AT(token_scope), "internal", 1, 255, "scope asked for at TOKEN_URL", 0},
+    {"PERSONAL_KEYS_FILE", CH_CONFIG_STR, AT(personal_keys_file), NULL, 0, 1024,
+     "keys that personal data is sealed with, by services that store such; read again when the file changes", 0},
     {"OTLP_ENDPOINT", CH_CONFIG_STR, AT(otlp_endpoint), NULL, 0, 255,
      "http://host:4318 for traces; empty: none are sent", 0},
     {"TRACE_SAMPLE_RATIO", CH_CONFIG_DOUBLE, AT(trace_sample_ratio), "1", 0, 1,
@@ -167,6 +169,7 @@ static const struct rule {
     {"TOKEN_URL", AT(token_url), is_http_uri, "http://… or https://…"},
     {"CLIENT_SECRET_FILE", AT(client_secret_file), is_readable_file, "a readable file"},
     {"TOKEN_SCOPE", AT(token_scope), is_scope_list, "names of a-z, digits, : _ . and - with single spaces between"},
+    {"PERSONAL_KEYS_FILE", AT(personal_keys_file), is_readable_file, "a readable file"},
     {"OTLP_ENDPOINT", AT(otlp_endpoint), is_http_uri, "http://… or https://…"},
 };
 

@@ -24,7 +24,7 @@ static const struct ch_service *the_service; // set before the jobs start
 struct trim {
     const char *name;
     int query;
-    int64_t keep_h;
+    int64_t keep_s;
     const char *consumer; // of an inbox; NULL: the statement has no such parameter
 };
 
@@ -34,7 +34,7 @@ static enum ch_err forget_some_wait(struct ch_ctx *ctx, const struct trim *trim,
     struct ch_pg_args args;
 
     ch_pg_args_init(&args, ctx);
-    ch_pg_int8(&args, trim->keep_h * HOUR_S);
+    ch_pg_int8(&args, trim->keep_s);
     ch_pg_int4(&args, (int32_t)ch_settings.retention_rows);
     if (trim->consumer)
         ch_pg_text(&args, ch_str_of(trim->consumer));
@@ -74,25 +74,28 @@ static enum ch_err forget_wait(struct ch_ctx *ctx, const struct trim *trim)
     return CH_OK;
 }
 
-static int64_t keep_of(const struct ch_trim *trim)
+static int64_t keep_s_of(const struct ch_trim *trim)
 {
-    return *(const int64_t *)((const char *)the_service->config + trim->keep_offset);
+    const int64_t keep = *(const int64_t *)((const char *)the_service->config + trim->keep_offset);
+
+    return keep * (trim->unit_s ? trim->unit_s : HOUR_S);
 }
 
 // All are tried; the first failure is the run's.
 static enum ch_err retention(struct ch_ctx *ctx)
 {
     const int own_first = ch_own_query_first(ctx);
-    const struct trim outbox = {"outbox", own_first + EVENTS_Q_OUTBOX_TRIM, ch_settings.outbox_keep_h, NULL};
+    const struct trim outbox = {"outbox", own_first + EVENTS_Q_OUTBOX_TRIM, ch_settings.outbox_keep_h * HOUR_S, NULL};
     enum ch_err err = forget_wait(ctx, &outbox);
 
     for (const struct ch_consumer *row = the_service->consumers; row && row->queue; row++) {
-        const struct trim inbox = {"inbox", own_first + EVENTS_Q_INBOX_TRIM, ch_settings.inbox_keep_h, row->queue};
+        const struct trim inbox = {"inbox", own_first + EVENTS_Q_INBOX_TRIM, ch_settings.inbox_keep_h * HOUR_S,
+                                   row->queue};
         const enum ch_err inbox_err = forget_wait(ctx, &inbox);
         err = err ? err : inbox_err;
     }
     for (const struct ch_trim *row = the_service->trims; row && row->name; row++) {
-        const struct trim own = {row->name, row->query, keep_of(row), NULL};
+        const struct trim own = {row->name, row->query, keep_s_of(row), NULL};
         const enum ch_err own_err = forget_wait(ctx, &own);
         err = err ? err : own_err;
     }

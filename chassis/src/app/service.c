@@ -8,6 +8,7 @@
 #include "ch/point.h"
 #include "events.h"
 #include "health.h"
+#include "personal_keys.h"
 #include "token.h"
 
 #include <errno.h>
@@ -69,13 +70,19 @@ static void on_alarm(int number)
     _exit(EX_SOFTWARE);
 }
 
+static void look_at_files(void)
+{
+    ch_token_refresh(&ch_process);
+    ch_personal_keys_refresh(ch_process.service);
+}
+
 static void wait_for_signal(const sigset_t *set)
 {
     const struct timespec period = {.tv_sec = TOKEN_LOOK_S};
     const struct sigaction at_once = {.sa_handler = on_second_signal}, hung = {.sa_handler = on_alarm};
 
     while (sigtimedwait(set, NULL, &period) < 0)
-        ch_token_refresh(&ch_process);
+        look_at_files();
     (void)sigaction(SIGTERM, &at_once, NULL); // cannot fail for these
     (void)sigaction(SIGINT, &at_once, NULL);
     (void)sigaction(SIGALRM, &hung, NULL);
@@ -167,6 +174,11 @@ static int make_queries(void)
         memcpy(ch_process.queries + own_count, events, count * sizeof(*own));
     ch_process.own_query_first = (int)own_count;
     return 0;
+}
+
+static int start_personal_keys(void)
+{
+    return ch_personal_keys_start(ch_process.service) ? EX_CONFIG : 0;
 }
 
 static int make_tables(void)
@@ -328,8 +340,8 @@ static bool stop_all(void)
 }
 
 /** Started in this order, each must have succeeded before the next. */
-static int (*const starts[])(void) = {start_telemetry, start_keys,   make_tables,     start_loops,
-                                      start_token,     start_events, start_listening, start_jobs};
+static int (*const starts[])(void) = {start_telemetry, start_keys,   start_personal_keys, make_tables, start_loops,
+                                      start_token,     start_events, start_listening,     start_jobs};
 
 static int serve(const struct ch_service *service)
 {

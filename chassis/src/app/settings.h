@@ -24,6 +24,7 @@ struct ch_settings {
     const char *issuer_ca_file;
     const char *service_token_file;
     const char *token_url, *client_id, *client_secret_file, *token_scope;
+    const char *personal_keys_file;
     const char *otlp_endpoint;
     const char *log_level;
     double trace_sample_ratio;
