@@ -8,12 +8,16 @@
 //   ./dev dead-letters replay ID|--all           back to its queue; an event that was applied already has no second effect
 //   ./dev dead-letters discard ID|--all          gone for good; prints what was thrown away
 //
-// Environment: RABBITMQ_URI.
+// What is sent back or thrown away is put on record first, in the table `audit` of the service that could not apply it.
+//
+// Environment: RABBITMQ_URI, POSTGRES_URI.
 
 import { createHash } from 'node:crypto';
+import { userInfo } from 'node:os';
 import process from 'node:process';
 
 import amqp from 'amqplib';
+import pg from 'pg';
 
 const QUEUE = 'gwasuwon.dead';
 const USAGE = '사용법: ./dev dead-letters list [--json] | show ID | replay ID|--all | discard ID|--all';
@@ -95,6 +99,38 @@ async function sendBack(broker, letter) {
   if (broker.returned.has(correlationId)) throw new Failure(`${letter.id}: 큐 ${letter.queue}가 없습니다. 서비스를 켜면 다시 생깁니다`);
 }
 
+// ---- the record of privileged actions
+
+const SCHEMAS = { 'fruit-catalog': 'catalog', 'order-manager': 'orders', 'delivery-mock': 'delivery' };
+const ACTOR = `dev:${process.env.SUDO_USER ?? userInfo().username}`;
+
+let opened = null;
+
+// One connection for all letters, opened by the first.
+function database() {
+  const client = new pg.Client({ connectionString: process.env.POSTGRES_URI, connectionTimeoutMillis: 5000 });
+  client.on('error', () => {}); // the next statement says so
+  opened ??= client.connect().then(() => client);
+  return opened;
+}
+
+async function record(action, letter) {
+  const schema = SCHEMAS[letter.queue?.split('.')[0]] ?? 'orders';
+  try {
+    const client = await database();
+    await client.query(`INSERT INTO ${schema}.audit (actor, role, action, subject, outcome, detail, trace_id) VALUES ($1, 'operator', $2, $3, 'done', $4, '')`, [
+      ACTOR,
+      action,
+      letter.id,
+      letter.type.slice(0, 100),
+    ]);
+  } catch (error) {
+    throw new Failure(`${letter.id}: 감사 기록을 남길 수 없어 그대로 두었습니다 (${error.code ?? error.message})`);
+  }
+}
+
+const closeDatabase = () => opened?.then((client) => client.end()).catch(() => {});
+
 // ---- what is asked
 
 const columns = (letter) => [letter.id.padEnd(36), letter.type.padEnd(28), (letter.queue ?? '?').padEnd(40), (letter.reason ?? '?').padEnd(14), letter.at ?? '?'].join('  ');
@@ -142,6 +178,7 @@ async function each(broker, id, work) {
 
 async function replay(broker, [id]) {
   const done = await each(broker, id, async (letter) => {
+    await record('dead-letter.replay', letter);
     await sendBack(broker, letter);
     console.log(`다시 보냄  ${letter.id} -> ${letter.queue}`);
   });
@@ -150,6 +187,7 @@ async function replay(broker, [id]) {
 
 async function discard(broker, [id]) {
   const done = await each(broker, id, async ({ event, message, ...letter }) => {
+    await record('dead-letter.discard', letter);
     console.log(JSON.stringify({ ...letter, event: event ?? message.content.toString('utf8').replace(CONTROL, '?') }));
   });
   console.error(`${done}건을 버렸습니다`);
@@ -169,6 +207,7 @@ async function main([name, ...args]) {
     await broker.channel.close(); // not before the broker has seen every acknowledgement
   } finally {
     await broker.connection.close().catch(() => {}); // what is unacknowledged goes back, also when it is broken
+    await closeDatabase();
   }
 }
 

@@ -76,6 +76,7 @@ verb_up() {
   say keys "$(node "$ROOT/stack/keys.mjs" init 9>&-)"
   seed_accounts
   start_identity
+  prepare_personal_keys
   wait_rabbitmq
   report rabbitmq
   for service in "${INSTANCES[@]}"; do start_service "$service"; done

@@ -2,9 +2,11 @@
 // The rules of a delivery: who sees it, how it moves by hand, by the clock and when its order is cancelled.
 #include "delivery.h"
 
+#include "ch/audit.h"
 #include "ch/mutant.h"
 #include "ch/point.h"
 #include "delivery_store.h"
+#include "queries.h"
 
 enum { DUE_MAX = 256 };
 
@@ -76,6 +78,16 @@ enum ch_err delivery_get_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struc
     return CH_OK;
 }
 
+static enum ch_err audit_advance(struct ch_tx *tx, struct ch_uuid order_id, enum delivery_status to)
+{
+    char subject[CH_UUID_TEXT];
+
+    ch_uuid_format(order_id, subject);
+    const struct ch_audit entry = {
+        .action = "delivery.advance", .subject = ch_str_of(subject), .detail = ch_str_of(delivery_status_names[to])};
+    return ch_audit_add(tx, Q_AUDIT_INSERT, &entry);
+}
+
 // One step of one delivery in its own transaction; `decide` says which, or that there is nothing to do.
 static enum ch_err step_one_wait(struct ch_ctx *ctx, struct ch_uuid order_id,
                                  enum ch_err (*decide)(struct ch_ctx *, const struct delivery *, enum delivery_status,
@@ -105,6 +117,8 @@ static enum ch_err step_one_wait(struct ch_ctx *ctx, struct ch_uuid order_id,
     err = delivery_apply_wait(&tx, &step, 1);
     if (!err)
         err = CH_POINT(CANCEL_BOX_WRITTEN);
+    if (!err && to != DELIVERY_CANCELLED)
+        err = audit_advance(&tx, order_id, to);
     if (err)
         return err;
     err = ch_tx_commit_wait(&tx);

@@ -2,7 +2,10 @@
 // Deliveries in the database: reading and locking. Writing stands in delivery_write.c.
 #include "delivery_store.h"
 
+#include "ch/audit.h"
 #include "queries.h"
+
+#include <inttypes.h>
 
 static int index_of(const char *const *names, struct ch_str name)
 {
@@ -206,14 +209,28 @@ enum ch_err simulation_get_wait(struct ch_ctx *ctx, struct simulation *ret_simul
 
 enum ch_err simulation_set_wait(struct ch_ctx *ctx, const struct simulation *simulation)
 {
+    struct ch_tx tx CH_TX = {0};
     struct ch_pg_args args;
+    enum ch_err err;
 
     ch_pg_args_init(&args, ctx);
     ch_pg_bool(&args, simulation->is_paused);
     ch_pg_double(&args, simulation->speed);
     ch_pg_int4(&args, (int32_t)simulation->ready_mean_s);
     ch_pg_int4(&args, (int32_t)simulation->route_mean_s);
-    return ch_pg_run_wait(ctx, Q_SIMULATION_SET, &args, NULL);
+    const struct ch_audit entry = {
+        .action = "simulation.set",
+        .subject = CH_STR("simulation"),
+        .detail = ch_str_of(ch_arena_printf(ctx->arena, "paused=%d speed=%g readyMeanS=%" PRId64 " routeMeanS=%" PRId64,
+                                            simulation->is_paused, simulation->speed, simulation->ready_mean_s,
+                                            simulation->route_mean_s)),
+    };
+    err = ch_tx_begin_wait(ctx, &tx);
+    if (!err)
+        err = ch_tx_send(&tx, Q_SIMULATION_SET, &args);
+    if (!err)
+        err = ch_audit_add(&tx, Q_AUDIT_INSERT, &entry);
+    return err ? err : ch_tx_commit_wait(&tx);
 }
 
 enum ch_err simulation_init_wait(struct ch_ctx *ctx, const struct simulation *simulation)

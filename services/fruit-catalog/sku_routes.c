@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // SKUs and their stock over REST: adding, editing, adjusting by hand, and who took what when.
 #include "access.h"
+#include "ch/audit.h"
 #include "config.h"
 #include "event.h"
 #include "page.h"
 #include "product_cache.h"
+#include "queries.h"
 #include "tables.h"
 
 #include <inttypes.h>
@@ -201,6 +203,20 @@ static enum ch_err write_adjustment(struct ch_tx *tx, const struct adjustment *a
     return event_stock_low(tx, &low);
 }
 
+// A farm's own stock is its own affair, and in the ledger; what an operator does to it is on record besides.
+static enum ch_err audit_adjustment(struct ch_tx *tx, const struct adjustment *adjustment, const struct sku *sku)
+{
+    char sku_id[CH_UUID_TEXT];
+
+    ch_uuid_format(sku->sku_id, sku_id);
+    const struct ch_audit entry = {
+        .action = "stock.adjust",
+        .subject = ch_str_of(sku_id),
+        .detail = ch_str_of(ch_arena_printf(tx->ctx->arena, "delta=%" PRId64, adjustment->delta)),
+    };
+    return ch_audit_add(tx, Q_AUDIT_INSERT, &entry);
+}
+
 static enum ch_err adjust_wait(struct ch_ctx *ctx, const struct adjustment *adjustment, int64_t if_match,
                                struct ch_uuid ledger_id, struct sku *sku)
 {
@@ -219,6 +235,8 @@ static enum ch_err adjust_wait(struct ch_ctx *ctx, const struct adjustment *adju
     if (err)
         return err;
     err = write_adjustment(&tx, adjustment, sku, ledger_id);
+    if (!err && ch_may(ctx->identity, CH_ADMIN))
+        err = audit_adjustment(&tx, adjustment, sku);
     if (err)
         return err;
     err = ch_tx_commit_wait(&tx);

@@ -6,10 +6,12 @@
 #include "cancel.h"
 
 #include "cancel_store.h"
+#include "ch/audit.h"
 #include "ch/point.h"
 #include "config.h"
 #include "delivery_client.h"
 #include "order_store.h"
+#include "queries.h"
 
 enum { CLAIM_MAX = 32, STUCK_S = 60 };
 #define FIRST_RETRY_S 2.0 // about as long as the request's own attempt may take
@@ -144,6 +146,17 @@ static enum ch_err not_yet(struct ch_ctx *ctx, struct ch_uuid order_id, enum ch_
     return CH_ERR_UNAVAILABLE;
 }
 
+static enum ch_err audit_wish_wait(struct ch_ctx *ctx, const struct cancel_request *request)
+{
+    char subject[CH_UUID_TEXT];
+
+    ch_uuid_format(request->order_id, subject);
+    const struct ch_audit entry = {.action = "order.cancel",
+                                   .subject = ch_str_of(subject),
+                                   .detail = ch_str_of(cancel_reason_names[request->wish.reason])};
+    return ch_audit_wait(ctx, Q_AUDIT_INSERT, &entry);
+}
+
 enum ch_err order_cancel_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct cancel_wish *wish)
 {
     struct order_cancellation earlier;
@@ -170,6 +183,8 @@ enum ch_err order_cancel_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struc
         const struct cancel_request request = {order_id, ctx->identity->id, actor, *wish, FIRST_RETRY_S};
 
         err = CH_POINT(CANCEL_BEFORE_WISH);
+        if (!err && actor == BY_OPERATOR)
+            err = audit_wish_wait(ctx, &request);
         if (!err)
             err = cancellation_request_wait(ctx, &request);
         if (err)

@@ -2,6 +2,7 @@
 // Cancellations: rows to structs and back. Decides nothing; what may be cancelled is cancel.c's affair.
 #include "cancel_store.h"
 
+#include "order_personal.h"
 #include "queries.h"
 
 enum { EVENT_DATA_MAX = 1024 };
@@ -18,16 +19,20 @@ enum ch_err cancellation_request_wait(struct ch_ctx *ctx, const struct cancel_re
 {
     char *traceparent = ch_arena_alloc(ctx->arena, CH_TRACEPARENT_TEXT);
     struct ch_pg_args args;
+    struct ch_str note;
 
     if (!traceparent)
         return CH_ERR_NO_MEMORY;
+    const enum ch_err err = personal_seal_note(ctx->arena, request->order_id, request->wish.note, &note);
+    if (err)
+        return err;
     ch_trace_format(&ctx->trace, traceparent);
     ch_pg_args_init(&args, ctx);
     ch_pg_uuid(&args, request->order_id);
     ch_pg_text(&args, ch_str_of(order_actor_name(request->actor)));
     ch_pg_uuid(&args, request->actor_id);
     ch_pg_text(&args, ch_str_of(cancel_reason_names[request->wish.reason]));
-    ch_pg_text(&args, request->wish.note);
+    ch_pg_bytea(&args, note);
     ch_pg_text(&args, ch_str_of(traceparent));
     ch_pg_double(&args, request->first_retry_s);
     ctx->step = "store the wish";
@@ -53,12 +58,11 @@ enum ch_err cancellation_find_wait(struct ch_ctx *ctx, struct ch_uuid order_id,
         .state = (enum cancel_state)index_of(cancel_state_names, ch_pg_get_str(rows, 0, COL_STATE)),
         .reason = index_of(cancel_reason_names, ch_pg_get_str(rows, 0, COL_REASON)),
         .actor = ch_pg_copy_str(rows, 0, COL_ACTOR, ctx->arena),
-        .note = ch_pg_copy_str(rows, 0, COL_NOTE, ctx->arena),
         .requested_at_us = ch_pg_get_time(rows, 0, COL_REQUESTED),
         .finished_at_us = ch_pg_get_time(rows, 0, COL_FINISHED),
         .refund_krw = ch_pg_get_int(rows, 0, COL_REFUND),
     };
-    return CH_OK;
+    return personal_open_note(ctx->arena, order_id, ch_pg_get_str(rows, 0, COL_NOTE), &ret_cancellation->note);
 }
 
 enum ch_err cancellation_lock_wait(struct ch_tx *tx, struct ch_uuid order_id, struct cancel_facts *ret_facts)

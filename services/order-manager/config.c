@@ -18,6 +18,8 @@ const struct ch_config_row config_rows[] = {
      "how long an order's detail waits for DeliveryMock", 0},
     {"IDEMPOTENCY_KEEP_H", CH_CONFIG_INT, AT(idempotency_keep_h), "72", 1, 87600,
      "hours that an Idempotency-Key is known; later it places a new order", 0},
+    {"PERSONAL_KEEP_DAYS", CH_CONFIG_INT, AT(personal_keep_days), "120", 1, 3650,
+     "days after an order was placed that its personal data is erased; an order that is not over then, when it is", 0},
     {0},
 };
 

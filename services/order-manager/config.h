@@ -16,6 +16,7 @@ struct config {
     int64_t free_shipping_from_krw;
     int64_t delivery_timeout_ms;
     int64_t idempotency_keep_h;
+    int64_t personal_keep_days;
 };
 extern struct config config;
 extern const struct ch_config_row config_rows[];

@@ -4,8 +4,12 @@
 #include "queries.h"
 #include "tables.h"
 
+#define DAY_S 86400
+
 static const struct ch_trim trims[] = {
     {"idempotency_keys", Q_ORDER_KEYS_FORGET, offsetof(struct config, idempotency_keep_h)},
+    {"personal_data", Q_PERSONAL_ERASE_OLD, offsetof(struct config, personal_keep_days), DAY_S},
+    {"personal_data_late", Q_PERSONAL_ERASE_LATE, offsetof(struct config, personal_keep_days), DAY_S},
     {0},
 };
 
@@ -23,6 +27,7 @@ int main(int argc, char **argv)
         .trims = trims,
         .queries = queries,
         .peers = peers,
+        .has_personal_data = true,
         .loop_start = batches_start,
     };
     return ch_service_main(&service, argc, argv);

@@ -5,13 +5,18 @@
 #include "access.h"
 #include "cancel_store.h"
 #include "catalog_client.h"
+#include "ch/audit.h"
 #include "ch/mutant.h"
 #include "ch/point.h"
+#include "ch/seal.h"
 #include "config.h"
 #include "delivery_client.h"
 #include "order_admit.h"
+#include "order_personal.h"
 #include "order_twin.h"
+#include "queries.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -35,8 +40,9 @@ static void order_number(int64_t now_us, char ret_text[ORDER_NO_TEXT])
     *at = '\0';
 }
 
-// What makes two requests with one key the same order: everything the buyer decided, in one canonical text.
-static enum ch_err order_hash(struct order *order)
+// What makes two requests with one key the same order: everything the buyer decided, in one canonical text. Kept as a
+// keyed fingerprint: from a plain digest a phone number could be guessed.
+static enum ch_err order_hash(struct order *order, uint32_t key_id)
 {
     const struct recipient *to = &order->recipient;
     const struct ch_str parts[] = {order->payment_token, to->name,     to->phone,     to->postcode,
@@ -55,11 +61,12 @@ static enum ch_err order_hash(struct order *order)
         ch_jw_int(&jw, order->lines[i].unit_price_krw);
     }
     ch_jw_array_end(&jw);
-    const bool is_full = text.is_full;
-    if (!is_full)
-        ch_sha256(text.data, text.len, order->request_hash);
+    const uint32_t id = htonl(key_id);
+    memcpy(order->request_hash, &id, sizeof(id));
+    const enum ch_err err =
+        text.is_full ? CH_ERR_NO_MEMORY : ch_seal_mac(key_id, ch_buf_str(&text), order->request_hash + sizeof(key_id));
     ch_buf_release(&text);
-    return is_full ? CH_ERR_NO_MEMORY : CH_OK;
+    return err;
 }
 
 static enum ch_err order_check_lines(struct ch_ctx *ctx, const struct order *order)
@@ -89,7 +96,8 @@ static struct ch_str order_mask_token(struct ch_ctx *ctx, struct ch_str token)
     return ch_str_of(ch_arena_printf(ctx->arena, "pay_****%.4s", token.data + token.len - 4));
 }
 
-static struct ch_str order_reply_text(struct ch_ctx *ctx, const struct order *order)
+// The answer, and what of it is stored.
+static enum ch_err order_reply_text(struct ch_ctx *ctx, struct order *order)
 {
     struct ch_buf text;
     struct ch_jw jw;
@@ -98,20 +106,33 @@ static struct ch_str order_reply_text(struct ch_ctx *ctx, const struct order *or
     ch_buf_init(&text, 64 * 1024);
     ch_jw_init(&jw, &text);
     ch_jw_object(&jw);
-    order_write(&jw, order);
+    order_write_gapped(&jw, order);
     ch_jw_object_end(&jw);
     if (!text.is_full)
         copy = ch_arena_strdup(ctx->arena, ch_buf_str(&text));
     ch_buf_release(&text);
-    return ch_str_of(copy);
+    if (!copy)
+        return CH_ERR_NO_MEMORY;
+    order->stored_reply = ch_str_of(copy);
+    return personal_fill_gap(ctx->arena, order->stored_reply, order->personal, &order->reply);
 }
 
 // The buyer used this key before: the same content gets the same answer, other content is refused.
 static enum ch_err order_answer_again(struct ch_ctx *ctx, struct order *order, const struct order_key *earlier)
 {
+    uint32_t id; // of the key of the earlier fingerprint: another one is current since
+    enum ch_err err = CH_OK;
+
+    memcpy(&id, earlier->request_hash, sizeof(id));
+    if (memcmp(order->request_hash, &id, sizeof(id)) != 0)
+        err = order_hash(order, ntohl(id));
+    if (err)
+        return err;
     if (memcmp(order->request_hash, earlier->request_hash, sizeof(order->request_hash)) != 0)
         return ch_fail(ctx, CH_ERR_KEY_REUSED, "Idempotency-Key", "key_reused",
                        "이 키로 이미 다른 내용의 주문을 보냈습니다");
+    if (earlier->opened)
+        return earlier->opened;
     order->order_id = earlier->order_id;
     order->reply = earlier->reply;
     order->created_at_us = 0; // what stands in the struct is not that order: whoever needs more than the reply loads it
@@ -130,9 +151,9 @@ static enum ch_err order_store_wait(struct ch_ctx *ctx, struct order *order)
         bool is_placed;
 
         order_number(order->created_at_us, order->order_no);
-        order->reply = order_reply_text(ctx, order);
-        if (!order->reply.data)
-            return CH_ERR_NO_MEMORY;
+        err = order_reply_text(ctx, order);
+        if (err)
+            return err;
         err = order_insert_wait(ctx, order, &is_placed);
         if (CH_MUTANT(RELEASE_ON_UNKNOWN) && err)
             CH_IGNORE(catalog_release_wait(ctx, order->order_id, "order_not_stored"));
@@ -162,6 +183,8 @@ static enum ch_err order_place_once_wait(struct ch_ctx *ctx, struct order *order
         return err;
     if (key.is_used)
         return order_answer_again(ctx, order, &key);
+    if (key.is_erased)
+        return ch_fail(ctx, CH_ERR_FORBIDDEN, NULL, NULL, "탈퇴한 계정으로는 주문할 수 없습니다");
     err = CH_POINT(PLACE_RESERVED);
     if (err)
         return err;
@@ -170,6 +193,9 @@ static enum ch_err order_place_once_wait(struct ch_ctx *ctx, struct order *order
     order->created_at_us = order->updated_at_us = ch_wall_us();
     order->masked_payment_token = order_mask_token(ctx, order->payment_token);
     order_total(order);
+    err = personal_encode(ctx->arena, order);
+    if (err)
+        return err;
     err = order_store_wait(ctx, order);
     return err ? err : CH_POINT(PLACE_BEFORE_REPLY);
 }
@@ -215,7 +241,7 @@ enum ch_err order_place_wait(struct ch_ctx *ctx, struct order *order)
     err = order_check_lines(ctx, order);
     if (err)
         return err;
-    err = order_hash(order);
+    err = order_hash(order, ch_seal_key_id());
     if (err)
         return err;
 
@@ -231,16 +257,40 @@ enum ch_err order_get_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct o
 
     if (err)
         return err;
+    if (ch_is_person(ctx->identity, ret_order->buyer_id))
+        return CH_OK;
     if (!access_may_see_order(ctx->identity, ret_order->buyer_id))
         return CH_ERR_NOT_FOUND; // that it exists is nobody else's affair
+    return personal_mask(ctx->arena, ret_order);
+}
+
+// The recipient as it is, for an operator who says what for. The look is on record before anything is shown.
+static enum ch_err order_reveal_wait(struct ch_ctx *ctx, struct ch_str reason, struct order *order)
+{
+    struct order whole;
+    char subject[CH_UUID_TEXT];
+
+    if (!ch_may(ctx->identity, CH_ADMIN) || !order->recipient.is_masked)
+        return CH_OK;
+    ch_uuid_format(order->order_id, subject);
+    const struct ch_audit entry = {.action = "recipient.read", .subject = ch_str_of(subject), .detail = reason};
+    enum ch_err err = ch_audit_wait(ctx, Q_AUDIT_INSERT, &entry);
+    if (!err)
+        err = order_find_wait(ctx, order->order_id, &whole);
+    if (err)
+        return err;
+    order->recipient = whole.recipient;
+    order->gift_message = whole.gift_message;
     return CH_OK;
 }
 
-enum ch_err order_detail_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct order *ret_order,
-                              struct timeline_entry **ret_timeline, size_t *ret_count)
+enum ch_err order_detail_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct ch_str reveal_for,
+                              struct order *ret_order, struct timeline_entry **ret_timeline, size_t *ret_count)
 {
     enum ch_err err = order_get_wait(ctx, order_id, ret_order);
 
+    if (!err && reveal_for.data)
+        err = order_reveal_wait(ctx, reveal_for, ret_order);
     if (err)
         return err;
     err = order_timeline_wait(ctx, order_id, ret_timeline, ret_count);
@@ -251,6 +301,14 @@ enum ch_err order_detail_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struc
         return err;
     order_ask_delivery_wait(ctx, ret_order);
     return CH_OK;
+}
+
+enum ch_err order_hide_from_farm(struct ch_ctx *ctx, bool is_own_farm, struct order *order)
+{
+    static const bool is_shipping[ORDER_STATUS_COUNT] = {
+        [ORDER_PLACED] = true, [ORDER_PREPARING] = true, [ORDER_SHIPPING] = true};
+
+    return is_own_farm && is_shipping[order->status] ? CH_OK : personal_mask(ctx->arena, order);
 }
 
 void order_ask_delivery_wait(struct ch_ctx *ctx, struct order *order)

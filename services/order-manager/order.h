@@ -4,8 +4,9 @@
  * @brief What an order is, and what may be done with one. REST (routes.c) and gRPC (rpcs.c) both end here, so the rules
  * stand once.
  *
- * Strings lie in the context's arena. Recipient, gift message and payment token are personal data: they go to the
- * database and to the buyer and the farm that ships, never to a log, a metric or an event.
+ * Strings lie in the context's arena. Recipient, gift message and payment token are personal data: they go sealed to
+ * the database, whole to the buyer and to the farm that ships, masked to others who may see the order, and never to a
+ * log, a metric or an event. See docs/privacy.md.
  */
 #ifndef ORDER_H
 #define ORDER_H
@@ -40,9 +41,12 @@ struct order_line {
     int64_t weight_g;
 };
 
-/** Who gets the box. Personal data. */
+#define ORDER_HASH_SIZE 36 /**< id of a key, and the HMAC under it */
+
+/** Who gets the box. Personal data; name.data NULL: erased. */
 struct recipient {
     struct ch_str name, phone, postcode, address1, address2, door_note;
+    bool is_masked; /**< only what lets one recognise it */
 };
 
 /** What is known of an order's delivery, and since when. */
@@ -85,18 +89,20 @@ struct order {
     enum order_status status;
     struct ch_str idempotency_key;
     struct ch_str cluster_run; /**< of the database that will store it; only while it is being placed */
-    uint8_t request_hash[32];
+    uint8_t request_hash[ORDER_HASH_SIZE];
     struct ch_str payment_token;        /**< only while it is being placed */
     struct ch_str masked_payment_token; /**< what is stored and shown */
     struct recipient recipient;
     struct ch_str gift_message;
+    struct ch_str personal; /**< both as JSON, order_personal.h; only while it is being placed */
     struct order_line *lines;
     size_t line_count;
     int64_t items_krw, shipping_fee_krw, total_krw;
     struct order_delivery delivery;
     struct order_cancellation cancellation; /**< only where the whole order is told: order_detail_wait */
     int64_t created_at_us, updated_at_us;
-    struct ch_str reply; /**< JSON of the order as first answered */
+    struct ch_str reply;        /**< JSON of the order as first answered */
+    struct ch_str stored_reply; /**< the same without the personal data; only while it is being placed */
 };
 
 /** One change of status: when, by whom, in which trace. */
@@ -112,12 +118,18 @@ struct timeline_entry {
  * created_at_us is 0; other content is CH_ERR_KEY_REUSED. Two requests with one key at once end in one order; what the
  * loser reserved is released. */
 CH_MUST_CHECK enum ch_err order_place_wait(struct ch_ctx *ctx, struct order *order);
-/** The order with lines, if the caller may see it; else CH_ERR_NOT_FOUND. */
+/** The order with lines, if the caller may see it; else CH_ERR_NOT_FOUND. Who is not its buyer gets the recipient
+ * masked. */
 CH_MUST_CHECK enum ch_err order_get_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct order *ret_order);
 /** The order with all that is known of it: lines, timeline, cancellation, and its delivery asked just now; if the
- * caller may see it. */
-CH_MUST_CHECK enum ch_err order_detail_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct order *ret_order,
-                                            struct timeline_entry **ret_timeline, size_t *ret_count);
+ * caller may see it. `reveal_for` (data NULL: no) is why an operator needs the recipient as it is; that is put on
+ * record. */
+CH_MUST_CHECK enum ch_err order_detail_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct ch_str reveal_for,
+                                            struct order *ret_order, struct timeline_entry **ret_timeline,
+                                            size_t *ret_count);
+/** What a farm may see of the recipient: all while it has to ship the box or the box is on its way, masked after.
+ * Others than the farm see it masked. */
+CH_MUST_CHECK enum ch_err order_hide_from_farm(struct ch_ctx *ctx, bool is_own_farm, struct order *order);
 /** Asks DeliveryMock with a short deadline; keeps what the events last said when it does not answer. */
 void order_ask_delivery_wait(struct ch_ctx *ctx, struct order *order);
 
@@ -133,8 +145,11 @@ enum order_status order_step_towards(enum order_status from, enum order_status t
 /* order_json.c: how an order looks on the wire */
 
 void order_write(struct ch_jw *jw, const struct order *order); /**< the members of the object, without braces */
+/** The same with a gap (order_personal.h) in place of the personal data. */
+void order_write_gapped(struct ch_jw *jw, const struct order *order);
 void order_write_delivery(struct ch_jw *jw, const struct order_delivery *delivery);
 void order_write_cancellation(struct ch_jw *jw, const struct order_cancellation *cancellation);
+void order_write_timeline(struct ch_jw *jw, const struct timeline_entry *entries, size_t count);
 void order_write_farm_view(struct ch_jw *jw, const struct order *order);
 
 #endif

@@ -44,7 +44,7 @@ static enum ch_err reserve_for_new_keys(struct ch_ctx *ctx, struct ch_batch_item
         struct admission *admission = (struct admission *)items[i];
 
         admission->item.result = CH_OK;
-        if (admission->key.is_used)
+        if (admission->key.is_used || admission->key.is_erased)
             continue;
         admission->order->order_id = ch_uuid_new();
         admission->order->cluster_run = admission->key.cluster_run;

@@ -5,6 +5,7 @@
 
 #include "ch/mutant.h"
 #include "ch/point.h"
+#include "order_personal.h"
 #include "queries.h"
 #include "tables.h"
 
@@ -20,8 +21,7 @@ struct insertion {
 // Columns of order_insert_batch, one array each.
 struct order_columns {
     struct ch_uuid *order_id, *buyer_id, *event_id;
-    struct ch_str *order_no, *key, *hash, *recipient, *gift, *token, *reply, *trace_id, *traceparent, *event_data,
-        *cluster_run;
+    struct ch_str *order_no, *key, *hash, *personal, *token, *reply, *trace_id, *traceparent, *event_data, *cluster_run;
     int64_t *items_krw, *fee_krw, *created_at_us;
 };
 struct line_columns {
@@ -45,20 +45,6 @@ static struct ch_str json_text(struct ch_ctx *ctx, void (*write)(struct ch_jw *,
         copy = ch_arena_strdup(ctx->arena, ch_buf_str(&text));
     ch_buf_release(&text);
     return ch_str_of(copy);
-}
-
-static void write_recipient(struct ch_jw *jw, const struct order *order)
-{
-    const struct recipient *to = &order->recipient;
-
-    ch_jw_object(jw);
-    ch_jw_kstr(jw, "name", to->name);
-    ch_jw_kstr(jw, "phone", to->phone);
-    ch_jw_kstr(jw, "postcode", to->postcode);
-    ch_jw_kstr(jw, "address1", to->address1);
-    ch_jw_kstr(jw, "address2", to->address2);
-    ch_jw_kstr(jw, "doorNote", to->door_note);
-    ch_jw_object_end(jw);
 }
 
 // contracts/asyncapi.yaml, order.placed.v1. No personal data: of the address only the first two digits of the postcode.
@@ -100,10 +86,10 @@ static bool order_columns_alloc(struct ch_arena *arena, struct order_columns *c,
 {
     return COLUMN(arena, c->order_id, n) && COLUMN(arena, c->buyer_id, n) && COLUMN(arena, c->event_id, n) &&
            COLUMN(arena, c->order_no, n) && COLUMN(arena, c->key, n) && COLUMN(arena, c->hash, n) &&
-           COLUMN(arena, c->recipient, n) && COLUMN(arena, c->gift, n) && COLUMN(arena, c->token, n) &&
-           COLUMN(arena, c->reply, n) && COLUMN(arena, c->trace_id, n) && COLUMN(arena, c->traceparent, n) &&
-           COLUMN(arena, c->event_data, n) && COLUMN(arena, c->cluster_run, n) && COLUMN(arena, c->items_krw, n) &&
-           COLUMN(arena, c->fee_krw, n) && COLUMN(arena, c->created_at_us, n);
+           COLUMN(arena, c->personal, n) && COLUMN(arena, c->token, n) && COLUMN(arena, c->reply, n) &&
+           COLUMN(arena, c->trace_id, n) && COLUMN(arena, c->traceparent, n) && COLUMN(arena, c->event_data, n) &&
+           COLUMN(arena, c->cluster_run, n) && COLUMN(arena, c->items_krw, n) && COLUMN(arena, c->fee_krw, n) &&
+           COLUMN(arena, c->created_at_us, n);
 }
 
 static bool line_columns_alloc(struct ch_arena *arena, struct line_columns *c, size_t n)
@@ -114,14 +100,14 @@ static bool line_columns_alloc(struct ch_arena *arena, struct line_columns *c, s
            COLUMN(arena, c->weight_g, n) && COLUMN(arena, c->quantity, n) && COLUMN(arena, c->price_krw, n);
 }
 
-static bool fill_order(struct ch_ctx *ctx, struct order_columns *c, size_t i, const struct insertion *insertion)
+static enum ch_err fill_order(struct ch_ctx *ctx, struct order_columns *c, size_t i, const struct insertion *insertion)
 {
     const struct order *order = insertion->order;
     char *trace_id = ch_arena_alloc(ctx->arena, 33);
     char *traceparent = ch_arena_alloc(ctx->arena, CH_TRACEPARENT_TEXT);
 
     if (!trace_id || !traceparent)
-        return false;
+        return CH_ERR_NO_MEMORY;
     ch_trace_id_text(&insertion->ctx->trace, trace_id);
     ch_trace_format(&insertion->ctx->trace, traceparent);
     c->order_id[i] = order->order_id;
@@ -130,10 +116,8 @@ static bool fill_order(struct ch_ctx *ctx, struct order_columns *c, size_t i, co
     c->order_no[i] = ch_str_of(order->order_no);
     c->key[i] = order->idempotency_key;
     c->hash[i] = (struct ch_str){(const char *)order->request_hash, sizeof(order->request_hash)};
-    c->recipient[i] = json_text(ctx, write_recipient, order);
-    c->gift[i] = order->gift_message.data ? order->gift_message : CH_STR("");
     c->token[i] = order->masked_payment_token;
-    c->reply[i] = order->reply;
+    c->reply[i] = order->stored_reply;
     c->trace_id[i] = ch_str_of(trace_id);
     c->traceparent[i] = ch_str_of(traceparent);
     c->event_data[i] = json_text(ctx, write_placed_event, order);
@@ -141,7 +125,7 @@ static bool fill_order(struct ch_ctx *ctx, struct order_columns *c, size_t i, co
     c->items_krw[i] = order->items_krw;
     c->fee_krw[i] = order->shipping_fee_krw;
     c->created_at_us[i] = order->created_at_us;
-    return c->recipient[i].data && c->event_data[i].data;
+    return c->event_data[i].data ? personal_seal(ctx->arena, order, &c->personal[i]) : CH_ERR_NO_MEMORY;
 }
 
 static void fill_line(struct line_columns *c, size_t at, const struct order *order, size_t i)
@@ -171,8 +155,7 @@ static void put_orders(struct ch_pg_args *args, const struct order_columns *c, s
     ch_pg_bytea_array(args, c->hash, n);
     ch_pg_int8_array(args, c->items_krw, n);
     ch_pg_int8_array(args, c->fee_krw, n);
-    ch_pg_text_array(args, c->recipient, n);
-    ch_pg_text_array(args, c->gift, n);
+    ch_pg_bytea_array(args, c->personal, n);
     ch_pg_text_array(args, c->token, n);
     ch_pg_text_array(args, c->reply, n);
     ch_pg_time_array(args, c->created_at_us, n);
@@ -225,6 +208,7 @@ static enum ch_err insert_all(struct ch_ctx *ctx, struct ch_batch_item **items, 
     struct line_columns lines;
     struct ch_pg_args args;
     size_t line_count = 0, at = 0;
+    enum ch_err err;
 
     for (size_t i = 0; i < count; i++)
         line_count += ((struct insertion *)items[i])->order->line_count;
@@ -233,8 +217,9 @@ static enum ch_err insert_all(struct ch_ctx *ctx, struct ch_batch_item **items, 
     for (size_t i = 0; i < count; i++) {
         const struct insertion *insertion = (struct insertion *)items[i];
 
-        if (!fill_order(ctx, &orders, i, insertion))
-            return CH_ERR_NO_MEMORY;
+        err = fill_order(ctx, &orders, i, insertion);
+        if (err)
+            return err;
         for (size_t j = 0; j < insertion->order->line_count; j++)
             fill_line(&lines, at++, insertion->order, j);
     }
@@ -244,7 +229,7 @@ static enum ch_err insert_all(struct ch_ctx *ctx, struct ch_batch_item **items, 
     ch_pg_text_array(&args, orders.cluster_run, count);
     if (CH_MUTANT(PUBLISH_BEFORE_COMMIT))
         CH_IGNORE(publish_early_wait(ctx, &orders, count)); // wrong on purpose
-    enum ch_err err = CH_POINT(PLACE_BEFORE_INSERT);
+    err = CH_POINT(PLACE_BEFORE_INSERT);
     if (err)
         return err;
     err = ch_pg_run_wait(ctx, Q_ORDER_INSERT_BATCH, &args, &rows);

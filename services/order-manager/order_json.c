@@ -2,6 +2,7 @@
 // How an order looks in JSON: contracts/openapi/order-manager.yaml, schemas Order, OrderDelivery, OrderCancellation and
 // FarmOrder.
 #include "cancel.h"
+#include "order_personal.h"
 
 static void write_uuid_or_null(struct ch_jw *jw, const char *name, struct ch_uuid uuid)
 {
@@ -15,19 +16,6 @@ static void write_uuid_or_null(struct ch_jw *jw, const char *name, struct ch_uui
 static struct ch_str or_empty(struct ch_str s)
 {
     return s.data ? s : CH_STR("");
-}
-
-static void write_recipient(struct ch_jw *jw, const struct recipient *to)
-{
-    ch_jw_key(jw, "recipient");
-    ch_jw_object(jw);
-    ch_jw_kstr(jw, "name", to->name);
-    ch_jw_kstr(jw, "phone", to->phone);
-    ch_jw_kstr(jw, "postcode", to->postcode);
-    ch_jw_kstr(jw, "address1", to->address1);
-    ch_jw_kstr(jw, "address2", or_empty(to->address2));
-    ch_jw_kstr(jw, "doorNote", or_empty(to->door_note));
-    ch_jw_object_end(jw);
 }
 
 static void write_lines(struct ch_jw *jw, const struct order *order)
@@ -62,20 +50,37 @@ static void write_head(struct ch_jw *jw, const struct order *order)
     ch_jw_kstr(jw, "deliveryStatus", order->delivery.status);
 }
 
-void order_write(struct ch_jw *jw, const struct order *order)
+static void write_sums(struct ch_jw *jw, const struct order *order)
 {
-    write_head(jw, order);
     ch_jw_kint(jw, "totalKrw", order->total_krw);
     ch_jw_kint(jw, "itemsKrw", order->items_krw);
     ch_jw_kint(jw, "shippingFeeKrw", order->shipping_fee_krw);
-    write_recipient(jw, &order->recipient);
-    ch_jw_kstr(jw, "giftMessage", or_empty(order->gift_message));
+}
+
+static void write_tail(struct ch_jw *jw, const struct order *order)
+{
     ch_jw_key(jw, "payment");
     ch_jw_object(jw);
     ch_jw_kstr(jw, "maskedToken", order->masked_payment_token);
     ch_jw_object_end(jw);
     write_lines(jw, order);
     ch_jw_ktime(jw, "createdAt", order->created_at_us);
+}
+
+void order_write(struct ch_jw *jw, const struct order *order)
+{
+    write_head(jw, order);
+    write_sums(jw, order);
+    personal_write(jw, &order->recipient, order->gift_message);
+    write_tail(jw, order);
+}
+
+void order_write_gapped(struct ch_jw *jw, const struct order *order)
+{
+    write_head(jw, order);
+    write_sums(jw, order);
+    personal_write_gap(jw);
+    write_tail(jw, order);
 }
 
 void order_write_farm_view(struct ch_jw *jw, const struct order *order)
@@ -86,10 +91,24 @@ void order_write_farm_view(struct ch_jw *jw, const struct order *order)
         items_krw += order->lines[i].quantity * order->lines[i].unit_price_krw;
     write_head(jw, order);
     ch_jw_kint(jw, "farmItemsKrw", items_krw);
-    write_recipient(jw, &order->recipient);
-    ch_jw_kstr(jw, "giftMessage", or_empty(order->gift_message));
+    personal_write(jw, &order->recipient, order->gift_message);
     write_lines(jw, order);
     ch_jw_ktime(jw, "createdAt", order->created_at_us);
+}
+
+void order_write_timeline(struct ch_jw *jw, const struct timeline_entry *entries, size_t count)
+{
+    ch_jw_array(jw);
+    for (size_t i = 0; i < count; i++) {
+        ch_jw_object(jw);
+        ch_jw_kstr(jw, "status", entries[i].status);
+        ch_jw_ktime(jw, "at", entries[i].at_us);
+        ch_jw_kstr(jw, "actor", entries[i].actor);
+        ch_jw_kstr(jw, "reason", entries[i].reason.len ? entries[i].reason : (struct ch_str){0});
+        ch_jw_kstr(jw, "traceId", entries[i].trace_id);
+        ch_jw_object_end(jw);
+    }
+    ch_jw_array_end(jw);
 }
 
 void order_write_delivery(struct ch_jw *jw, const struct order_delivery *delivery)

@@ -112,6 +112,7 @@ static Orders__V1__Recipient *recipient_to_message(struct ch_ctx *ctx, const str
     if (!message)
         return NULL;
     orders__v1__recipient__init(message);
+    message->masked = to->is_masked;
     message->name = text(ctx, to->name);
     message->phone = text(ctx, to->phone);
     message->postcode = text(ctx, to->postcode);
@@ -163,14 +164,15 @@ Orders__V1__Order *order_to_message(struct ch_ctx *ctx, const struct order *orde
     message->total_krw = order->total_krw;
     message->items_krw = order->items_krw;
     message->shipping_fee_krw = order->shipping_fee_krw;
-    message->recipient = recipient_to_message(ctx, &order->recipient);
+    message->recipient = order->recipient.name.data ? recipient_to_message(ctx, &order->recipient) : NULL;
     message->gift_message = text(ctx, order->gift_message);
     message->masked_payment_token = text(ctx, order->masked_payment_token);
     message->created_at = time_text(ctx, order->created_at_us);
     message->n_lines = order->line_count;
     message->lines = ch_arena_array(ctx->arena, order->line_count, sizeof(message->lines[0]));
-    if (!message->order_id || !message->order_no || !message->delivery_status || !message->recipient ||
-        !message->gift_message || !message->masked_payment_token || !message->created_at || !message->lines)
+    if (!message->order_id || !message->order_no || !message->delivery_status ||
+        (order->recipient.name.data && !message->recipient) || !message->gift_message ||
+        !message->masked_payment_token || !message->created_at || !message->lines)
         return NULL;
     for (size_t i = 0; i < order->line_count; i++) {
         message->lines[i] = &lines[i];

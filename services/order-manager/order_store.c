@@ -2,6 +2,7 @@
 // Reads orders: rows to structs. Decides nothing; ownership is order.c's affair.
 #include "order_store.h"
 
+#include "order_personal.h"
 #include "queries.h"
 
 #include <stdio.h>
@@ -23,13 +24,7 @@ enum {
     COL_ITEMS,
     COL_FEE,
     COL_TOTAL,
-    COL_NAME,
-    COL_PHONE,
-    COL_POSTCODE,
-    COL_ADDRESS1,
-    COL_ADDRESS2,
-    COL_DOOR_NOTE,
-    COL_GIFT,
+    COL_PERSONAL,
     COL_MASKED_TOKEN,
     COL_DELIVERY_STATUS,
     COL_CARRIER,
@@ -39,8 +34,11 @@ enum {
     COL_UPDATED,
 };
 
-static void order_from_row(struct ch_arena *arena, const struct ch_pg_rows *rows, size_t row, struct order *order)
+static enum ch_err order_from_row(struct ch_arena *arena, const struct ch_pg_rows *rows, size_t row,
+                                  struct order *order)
 {
+    struct ch_str json;
+
     *order = (struct order){
         .order_id = ch_pg_get_uuid(rows, row, COL_ORDER_ID),
         .buyer_id = ch_pg_get_uuid(rows, row, COL_BUYER_ID),
@@ -48,16 +46,6 @@ static void order_from_row(struct ch_arena *arena, const struct ch_pg_rows *rows
         .items_krw = ch_pg_get_int(rows, row, COL_ITEMS),
         .shipping_fee_krw = ch_pg_get_int(rows, row, COL_FEE),
         .total_krw = ch_pg_get_int(rows, row, COL_TOTAL),
-        .recipient =
-            {
-                .name = ch_pg_copy_str(rows, row, COL_NAME, arena),
-                .phone = ch_pg_copy_str(rows, row, COL_PHONE, arena),
-                .postcode = ch_pg_copy_str(rows, row, COL_POSTCODE, arena),
-                .address1 = ch_pg_copy_str(rows, row, COL_ADDRESS1, arena),
-                .address2 = ch_pg_copy_str(rows, row, COL_ADDRESS2, arena),
-                .door_note = ch_pg_copy_str(rows, row, COL_DOOR_NOTE, arena),
-            },
-        .gift_message = ch_pg_copy_str(rows, row, COL_GIFT, arena),
         .masked_payment_token = ch_pg_copy_str(rows, row, COL_MASKED_TOKEN, arena),
         .delivery =
             {
@@ -70,6 +58,8 @@ static void order_from_row(struct ch_arena *arena, const struct ch_pg_rows *rows
         .updated_at_us = ch_pg_get_time(rows, row, COL_UPDATED),
     };
     snprintf(order->order_no, sizeof(order->order_no), "%.*s", CH_STR_ARG(ch_pg_get_str(rows, row, COL_ORDER_NO)));
+    const enum ch_err err = personal_open(arena, order->order_id, ch_pg_get_str(rows, row, COL_PERSONAL), &json);
+    return err ? err : personal_decode(arena, json, order);
 }
 
 static void line_from_row(struct ch_arena *arena, const struct ch_pg_rows *rows, size_t row, struct order_line *line)
@@ -138,9 +128,18 @@ static enum ch_err load_lines_wait(struct ch_ctx *ctx, struct order *orders, siz
     return CH_OK;
 }
 
+// The answer as it was given.
+static enum ch_err reply_from(struct order_key *key, struct ch_str gapped, struct ch_str sealed)
+{
+    struct ch_str json;
+
+    const enum ch_err err = personal_open(key->arena, key->order_id, sealed, &json);
+    return err ? err : personal_fill_gap(key->arena, gapped, json, &key->reply);
+}
+
 enum ch_err order_by_keys_wait(struct ch_ctx *ctx, struct order_key *keys, size_t count)
 {
-    enum { COL_KEY_CLUSTER_RUN, COL_KEY_ORDER_ID, COL_KEY_HASH, COL_KEY_REPLY };
+    enum { COL_KEY_CLUSTER_RUN, COL_KEY_ORDER_ID, COL_KEY_HASH, COL_KEY_REPLY, COL_KEY_PERSONAL, COL_KEY_IS_ERASED };
     struct ch_pg_rows *rows CH_PG_ROWS = NULL;
     struct ch_uuid *buyers = ch_arena_array(ctx->arena, count, sizeof(*buyers));
     struct ch_str *texts = ch_arena_array(ctx->arena, count, sizeof(*texts));
@@ -165,13 +164,14 @@ enum ch_err order_by_keys_wait(struct ch_ctx *ctx, struct order_key *keys, size_
         struct order_key *key = &keys[i];
 
         key->cluster_run = ch_pg_copy_str(rows, i, COL_KEY_CLUSTER_RUN, key->arena);
+        key->is_erased = ch_pg_get_bool(rows, i, COL_KEY_IS_ERASED);
         key->is_used = !ch_pg_is_null(rows, i, COL_KEY_ORDER_ID);
         if (!key->is_used)
             continue;
         if (hash.len != sizeof(key->request_hash))
             return CH_ERR_INTERNAL;
         key->order_id = ch_pg_get_uuid(rows, i, COL_KEY_ORDER_ID);
-        key->reply = ch_pg_copy_str(rows, i, COL_KEY_REPLY, key->arena);
+        key->opened = reply_from(key, ch_pg_get_str(rows, i, COL_KEY_REPLY), ch_pg_get_str(rows, i, COL_KEY_PERSONAL));
         memcpy(key->request_hash, hash.data, hash.len);
     }
     return CH_OK;
@@ -190,7 +190,9 @@ enum ch_err order_find_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct 
         return err;
     if (ch_pg_count(rows) == 0)
         return CH_ERR_NOT_FOUND;
-    order_from_row(ctx->arena, rows, 0, &order);
+    err = order_from_row(ctx->arena, rows, 0, &order);
+    if (err)
+        return err;
     err = load_lines_wait(ctx, &order, 1, NULL);
     if (err)
         return err;
@@ -247,8 +249,10 @@ static enum ch_err load_page_wait(struct ch_ctx *ctx, int query, struct ch_uuid 
     struct order *orders = ch_arena_array(ctx->arena, count, sizeof(*orders));
     if (count && !orders)
         return CH_ERR_NO_MEMORY;
-    for (size_t i = 0; i < count; i++)
-        order_from_row(ctx->arena, rows, i, &orders[i]);
+    for (size_t i = 0; i < count && !err; i++)
+        err = order_from_row(ctx->arena, rows, i, &orders[i]);
+    if (err)
+        return err;
     if (count) {
         err = load_lines_wait(ctx, orders, count, farm_id);
         if (err)

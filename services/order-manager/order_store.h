@@ -20,10 +20,12 @@ struct order_key {
     const struct order *order; /**< its buyer_id and idempotency_key are looked up */
     struct ch_arena *arena;    /**< what is found is copied here */
     struct ch_str cluster_run; /**< out: the database that stores orders, and since when it has not crashed */
+    bool is_erased;            /**< out: the buyer's account was erased: no order is taken */
     bool is_used;              /**< out: the buyer has an order with this key, and what follows is of that one */
     struct ch_uuid order_id;
-    uint8_t request_hash[32];
+    uint8_t request_hash[ORDER_HASH_SIZE];
     struct ch_str reply;
+    enum ch_err opened; /**< why there is no reply; CH_OK: there is */
 };
 /** Looks up many keys in one round trip. */
 CH_MUST_CHECK enum ch_err order_by_keys_wait(struct ch_ctx *ctx, struct order_key *keys, size_t count);

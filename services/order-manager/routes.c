@@ -3,6 +3,7 @@
 // its answer.
 #include "access.h"
 #include "cancel.h"
+#include "me_routes.h"
 #include "order_input.h"
 #include "order_store.h"
 #include "tables.h"
@@ -32,30 +33,15 @@ static enum ch_err order_place(struct ch_request *req)
     return CH_OK;
 }
 
-static void write_timeline(struct ch_jw *jw, const struct timeline_entry *entries, size_t count)
-{
-    ch_jw_array(jw);
-    for (size_t i = 0; i < count; i++) {
-        ch_jw_object(jw);
-        ch_jw_kstr(jw, "status", entries[i].status);
-        ch_jw_ktime(jw, "at", entries[i].at_us);
-        ch_jw_kstr(jw, "actor", entries[i].actor);
-        ch_jw_kstr(jw, "reason", entries[i].reason.len ? entries[i].reason : (struct ch_str){0});
-        ch_jw_kstr(jw, "traceId", entries[i].trace_id);
-        ch_jw_object_end(jw);
-    }
-    ch_jw_array_end(jw);
-}
-
 // The whole order, as order_detail and order_cancel answer it.
-static enum ch_err answer_detail(struct ch_request *req, struct ch_uuid order_id)
+static enum ch_err answer_detail(struct ch_request *req, struct ch_uuid order_id, struct ch_str reveal_for)
 {
     struct timeline_entry *timeline;
     size_t timeline_count;
     struct order order;
     struct ch_jw jw;
 
-    const enum ch_err err = order_detail_wait(&req->ctx, order_id, &order, &timeline, &timeline_count);
+    const enum ch_err err = order_detail_wait(&req->ctx, order_id, reveal_for, &order, &timeline, &timeline_count);
     if (err)
         return err;
     ch_reply_header(req, "Cache-Control", CH_STR("private, no-store"));
@@ -67,17 +53,30 @@ static enum ch_err answer_detail(struct ch_request *req, struct ch_uuid order_id
     ch_jw_key(&jw, "delivery");
     order_write_delivery(&jw, &order.delivery);
     ch_jw_key(&jw, "timeline");
-    write_timeline(&jw, timeline, timeline_count);
+    order_write_timeline(&jw, timeline, timeline_count);
     ch_jw_object_end(&jw);
     return CH_OK;
 }
 
+struct detail_query {
+    struct ch_str reveal_for;
+};
+static const struct ch_field detail_fields[] = {
+    {"revealFor", CH_FIELD_STR, offsetof(struct detail_query, reveal_for), .flags = CH_F_OPTIONAL | CH_F_TRIM, .min = 2,
+     .max = 100},
+    {0},
+};
+
 static enum ch_err order_detail(struct ch_request *req)
 {
+    struct detail_query query = {0};
     struct ch_uuid order_id;
+    enum ch_err err;
 
-    const enum ch_err err = ch_param_uuid(req, 0, &order_id);
-    return err ? err : answer_detail(req, order_id);
+    err = ch_param_uuid(req, 0, &order_id);
+    if (!err)
+        err = ch_query_bind(req, detail_fields, &query, NULL);
+    return err ? err : answer_detail(req, order_id, query.reveal_for);
 }
 
 static enum ch_err order_cancel(struct ch_request *req)
@@ -95,7 +94,7 @@ static enum ch_err order_cancel(struct ch_request *req)
             return err;
     }
     err = order_cancel_wait(&req->ctx, order_id, &wish);
-    return err ? err : answer_detail(req, order_id);
+    return err ? err : answer_detail(req, order_id, (struct ch_str){0});
 }
 
 // ---- pages
@@ -200,6 +199,8 @@ static enum ch_err farm_orders(struct ch_request *req)
     if (err)
         return err;
     err = order_page_by_farm_wait(&req->ctx, farm_id, &page);
+    for (size_t i = 0; i < page.count && !err; i++)
+        err = order_hide_from_farm(&req->ctx, ch_is_farm(req->ctx.identity, farm_id), &page.orders[i]);
     if (err)
         return err;
     return write_page(req, &page, order_write_farm_view);
@@ -210,6 +211,9 @@ const struct ch_route routes[] = {
     {CH_GET, "/api/v1/orders", CH_ORDERS_READ, order_list, "order_list"},
     {CH_GET, "/api/v1/orders/{orderId}", CH_ORDERS_READ, order_detail, "order_detail"},
     {CH_POST, "/api/v1/orders/{orderId}/cancel", CH_ORDERS_WRITE, order_cancel, "order_cancel"},
+    {CH_GET, "/api/v1/me/data", CH_ORDERS_READ, me_data, "me_data"},
+    {CH_GET, "/api/v1/me/erasure", CH_ORDERS_READ, me_erasure_get, "me_erasure_get"},
+    {CH_POST, "/api/v1/me/erasure", CH_ORDERS_WRITE, me_erase, "me_erase"},
     {CH_GET, "/api/v1/farms/{farmId}/orders", CH_ORDERS_READ, farm_orders, "farm_orders"},
     {0},
 };

@@ -50,7 +50,7 @@ static enum ch_err detail_message_wait(struct ch_ctx *ctx, struct ch_uuid order_
     struct order order;
     size_t count;
 
-    const enum ch_err err = order_detail_wait(ctx, order_id, &order, &timeline, &count);
+    const enum ch_err err = order_detail_wait(ctx, order_id, (struct ch_str){0}, &order, &timeline, &count);
     if (err)
         return err;
     Orders__V1__Order *message = order_to_message(ctx, &order);

@@ -21,8 +21,8 @@ const buyer = uuid7();
 function parameters(keys) {
   const each = (make) => keys.map(make);
   const orders = [
-    each(() => uuid7()), each(() => uuid7()), each(() => buyer), keys, each(() => Buffer.alloc(32)), each(() => 1000), each(() => 0),
-    each(() => '{}'), each(() => ''), each(() => 'pay_****test'), each(() => '{}'), each(() => new Date()), each(() => ''), each(() => ''),
+    each(() => uuid7()), each(() => uuid7()), each(() => buyer), keys, each(() => Buffer.alloc(36)), each(() => 1000), each(() => 0),
+    each(() => Buffer.alloc(40)), each(() => 'pay_****test'), each(() => '{}'), each(() => new Date()), each(() => ''), each(() => ''),
     each(() => uuid7()), each(() => '{}'),
   ];
   return [...orders, ...Array.from({ length: 12 }, () => []), each(() => null)];

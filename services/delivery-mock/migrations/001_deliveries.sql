@@ -74,7 +74,43 @@ GRANT SELECT, INSERT ON delivery.tracking_events TO delivery_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON delivery.outbox, delivery.inbox TO delivery_app;
 GRANT EXECUTE ON FUNCTION delivery.simulated_s() TO delivery_app;
 
+-- Privileged actions: who did what to what, when, in which trace. Rows are only ever added: the service's role may do nothing else, and each
+-- row has a digest of itself and of the row before it, so that a row that was changed or taken away shows (./dev audit verify).
+CREATE TABLE delivery.audit (
+    id       bigint PRIMARY KEY,
+    at       timestamptz NOT NULL,
+    actor    text NOT NULL,   -- sub of the token, name of a service, or who ran ./dev
+    role     text NOT NULL,
+    action   text NOT NULL,
+    subject  text NOT NULL,   -- an id; never personal data
+    outcome  text NOT NULL,   -- done, or the code of what refused it
+    detail   text NOT NULL,
+    trace_id text NOT NULL,
+    digest   bytea NOT NULL
+);
+CREATE FUNCTION delivery.audit_digest(earlier bytea, r delivery.audit) RETURNS bytea LANGUAGE sql STABLE SET search_path = '' AS $$
+    SELECT sha256(earlier || convert_to(jsonb_build_array(r.id, extract(epoch FROM r.at), r.actor, r.role, r.action, r.subject, r.outcome, r.detail, r.trace_id)::text, 'UTF8'))
+$$;
+CREATE FUNCTION delivery.audit_chain() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+DECLARE
+    last delivery.audit;
+BEGIN
+    PERFORM pg_advisory_xact_lock('delivery.audit'::regclass::oid::bigint); -- one after the other; the last thing a transaction does
+    SELECT * INTO last FROM delivery.audit ORDER BY id DESC LIMIT 1;
+    NEW.id := COALESCE(last.id, 0) + 1;
+    NEW.at := clock_timestamp();
+    NEW.digest := delivery.audit_digest(COALESCE(last.digest, ''), NEW);
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER audit_chain BEFORE INSERT ON delivery.audit FOR EACH ROW EXECUTE FUNCTION delivery.audit_chain();
+REVOKE ALL ON FUNCTION delivery.audit_chain(), delivery.audit_digest(bytea, delivery.audit) FROM PUBLIC;
+REVOKE ALL ON delivery.audit FROM delivery_app;
+GRANT INSERT (actor, role, action, subject, outcome, detail, trace_id) ON delivery.audit TO delivery_app;
+
 -- migrate:down
+DROP TABLE delivery.audit CASCADE;
+DROP FUNCTION delivery.audit_chain();
 DROP TABLE delivery.inbox, delivery.outbox, delivery.tracking_events, delivery.deliveries;
 DROP FUNCTION delivery.simulated_s();
 DROP TABLE delivery.simulation;

@@ -23,6 +23,13 @@ WITH input AS (
 INSERT INTO delivery.outbox (event_id, type, subject, data, traceparent)
 SELECT event_id, 'delivery.status-changed.v1', order_id::text, event_data, traceparent FROM input JOIN created USING (order_id);
 
+-- name: delivery_forget_buyers :write
+-- The buyers of these orders are gone; the boxes were delivered all the same.
+WITH theirs AS (
+    SELECT order_id FROM delivery.deliveries WHERE order_id = ANY ($1::uuid[]) ORDER BY order_id FOR UPDATE
+)
+UPDATE delivery.deliveries d SET buyer_id = NULL FROM theirs WHERE d.order_id = theirs.order_id;
+
 -- name: delivery_tombstone :write
 -- The order was cancelled before its event came: it shall never get a delivery.
 INSERT INTO delivery.deliveries (order_id, status, last_event, sequence, created_at, updated_at)

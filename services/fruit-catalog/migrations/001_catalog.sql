@@ -342,7 +342,43 @@ GRANT USAGE ON SEQUENCE catalog.stock_ledger_id TO catalog_app;
 REVOKE ALL ON FUNCTION catalog.stock_ledger_turn(integer, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION catalog.stock_ledger_turn(integer, integer) TO catalog_app;
 
+-- Privileged actions: who did what to what, when, in which trace. Rows are only ever added: the service's role may do nothing else, and each
+-- row has a digest of itself and of the row before it, so that a row that was changed or taken away shows (./dev audit verify).
+CREATE TABLE catalog.audit (
+    id       bigint PRIMARY KEY,
+    at       timestamptz NOT NULL,
+    actor    text NOT NULL,   -- sub of the token, name of a service, or who ran ./dev
+    role     text NOT NULL,
+    action   text NOT NULL,
+    subject  text NOT NULL,   -- an id; never personal data
+    outcome  text NOT NULL,   -- done, or the code of what refused it
+    detail   text NOT NULL,
+    trace_id text NOT NULL,
+    digest   bytea NOT NULL
+);
+CREATE FUNCTION catalog.audit_digest(earlier bytea, r catalog.audit) RETURNS bytea LANGUAGE sql STABLE SET search_path = '' AS $$
+    SELECT sha256(earlier || convert_to(jsonb_build_array(r.id, extract(epoch FROM r.at), r.actor, r.role, r.action, r.subject, r.outcome, r.detail, r.trace_id)::text, 'UTF8'))
+$$;
+CREATE FUNCTION catalog.audit_chain() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+DECLARE
+    last catalog.audit;
+BEGIN
+    PERFORM pg_advisory_xact_lock('catalog.audit'::regclass::oid::bigint); -- one after the other; the last thing a transaction does
+    SELECT * INTO last FROM catalog.audit ORDER BY id DESC LIMIT 1;
+    NEW.id := COALESCE(last.id, 0) + 1;
+    NEW.at := clock_timestamp();
+    NEW.digest := catalog.audit_digest(COALESCE(last.digest, ''), NEW);
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER audit_chain BEFORE INSERT ON catalog.audit FOR EACH ROW EXECUTE FUNCTION catalog.audit_chain();
+REVOKE ALL ON FUNCTION catalog.audit_chain(), catalog.audit_digest(bytea, catalog.audit) FROM PUBLIC;
+REVOKE ALL ON catalog.audit FROM catalog_app;
+GRANT INSERT (actor, role, action, subject, outcome, detail, trace_id) ON catalog.audit TO catalog_app;
+
 -- migrate:down
+DROP TABLE catalog.audit CASCADE;
+DROP FUNCTION catalog.audit_chain();
 DROP FUNCTION catalog.stock_ledger_turn(integer, integer), catalog.shares_of_buyers(uuid, uuid[], uuid[]);
 DROP TABLE catalog.inbox, catalog.outbox, catalog.sku_buyers, catalog.hold_lines, catalog.holds, catalog.stock_carried, catalog.stock_ledger, catalog.lots, catalog.skus,
     catalog.product_images, catalog.images, catalog.products, catalog.farm_certificates, catalog.farms;

@@ -4,7 +4,7 @@
 -- name: cancellation_request :write
 -- Once an order; the first wish stays.
 INSERT INTO orders.cancellations (order_id, state, actor, actor_id, reason, note, traceparent, next_attempt_at)
-VALUES ($1::uuid, 'REQUESTED', $2::text, $3::uuid, $4::text, $5::text, $6::text, now() + make_interval(secs => $7::float8 * (0.5 + random())))
+VALUES ($1::uuid, 'REQUESTED', $2::text, $3::uuid, $4::text, $5::bytea, $6::text, now() + make_interval(secs => $7::float8 * (0.5 + random())))
 ON CONFLICT DO NOTHING;
 
 -- name: cancellation_find :read

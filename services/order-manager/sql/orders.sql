@@ -4,19 +4,19 @@
 -- name: order_insert_batch :write
 -- Orders, lines, first timeline entry and order.placed of a whole batch in one commit. Returns the ids that became orders:
 -- an id that is missing lost against a fence or against an earlier order with the same buyer and key, or its reservation may be lost:
--- $29 is what order_by_keys answered before the stock was reserved, and if this database has crashed since then, the reservation may
+-- $28 is what order_by_keys answered before the stock was reserved, and if this database has crashed since then, the reservation may
 -- have gone with it. Null: the reservation has reached the disk. Keys go in one order, so that two batches that hold the same ones do not wait
 -- for each other for ever.
 WITH input AS (
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::bytea[], $6::int8[], $7::int8[], $8::text[], $9::text[],
-                         $10::text[], $11::text[], $12::timestamptz[], $13::text[], $14::text[], $15::uuid[], $16::text[], $29::text[])
-        AS t (order_id, order_no, buyer_id, idempotency_key, request_hash, items_krw, shipping_fee_krw, recipient, gift_message,
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::bytea[], $6::int8[], $7::int8[], $8::bytea[], $9::text[],
+                         $10::text[], $11::timestamptz[], $12::text[], $13::text[], $14::uuid[], $15::text[], $28::text[])
+        AS t (order_id, order_no, buyer_id, idempotency_key, request_hash, items_krw, shipping_fee_krw, personal,
               masked_payment_token, reply, created_at, trace_id, traceparent, event_id, event_data, cluster_run)
 ), placed AS (
     INSERT INTO orders.orders (order_id, status, order_no, buyer_id, idempotency_key, request_hash, items_krw, shipping_fee_krw, total_krw,
-                               recipient, gift_message, masked_payment_token, reply, created_at, updated_at)
+                               personal, masked_payment_token, reply, created_at, updated_at)
     SELECT order_id, 'PLACED', order_no, buyer_id, idempotency_key, request_hash, items_krw, shipping_fee_krw, items_krw + shipping_fee_krw,
-           recipient::jsonb, gift_message, masked_payment_token, reply, created_at, created_at
+           personal, masked_payment_token, reply, created_at, created_at
     FROM input
     WHERE cluster_run IS NULL
        OR cluster_run = (SELECT extract(epoch FROM pg_postmaster_start_time()) || '/' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()))
@@ -28,8 +28,8 @@ WITH input AS (
                                     unit_price_krw, lot_id)
     SELECT order_id, line_no, sku_id, product_id, farm_id, farm_name, title, grade, weight_g, quantity, unit_price_krw,
            NULLIF(lot_id, '00000000-0000-0000-0000-000000000000')
-    FROM unnest($17::uuid[], $18::int4[], $19::uuid[], $20::uuid[], $21::uuid[], $22::text[], $23::text[], $24::text[], $25::int4[],
-                $26::int4[], $27::int8[], $28::uuid[])
+    FROM unnest($16::uuid[], $17::int4[], $18::uuid[], $19::uuid[], $20::uuid[], $21::text[], $22::text[], $23::text[], $24::int4[],
+                $25::int4[], $26::int8[], $27::uuid[])
         AS l (order_id, line_no, sku_id, product_id, farm_id, farm_name, title, grade, weight_g, quantity, unit_price_krw, lot_id)
     JOIN placed USING (order_id)
 ), timeline AS (
@@ -44,19 +44,19 @@ SELECT order_id FROM placed;
 -- name: order_by_keys :read
 -- For each buyer $1 with key $2, in their order, one row: which run of which server this is (since when it runs, and since when it has not
 -- crashed: a recovery begins its statistics anew; to the microsecond, so that no two share it), and the earlier order of this buyer with this
--- key with the answer it got, or nulls. LATERAL: one search of the index a key, whatever the planner thinks of the table. (SELECT $n): the
--- planner sees no length of the array, so that it keeps one plan; planning for each length takes four times as long as the search itself.
+-- key with the answer it got, or nulls; and whether the buyer's account was erased. LATERAL: one search of the index a key, whatever the planner
+-- thinks of the table. (SELECT $n): the planner sees no length of the array, so that it keeps one plan; planning for each length takes four times
+-- as long as the search itself.
 SELECT extract(epoch FROM pg_postmaster_start_time()) || '/' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()),
-       o.order_id, o.request_hash, o.reply
+       o.order_id, o.request_hash, o.reply, o.personal, EXISTS (SELECT FROM orders.erasures e WHERE e.account_id = k.buyer_id)
 FROM unnest((SELECT $1::uuid[]), (SELECT $2::text[])) WITH ORDINALITY AS k (buyer_id, idempotency_key, at)
-LEFT JOIN LATERAL (SELECT order_id, request_hash, reply FROM orders.orders
+LEFT JOIN LATERAL (SELECT order_id, request_hash, reply, personal FROM orders.orders
                    WHERE buyer_id = k.buyer_id AND idempotency_key = k.idempotency_key LIMIT 1) AS o ON true
 ORDER BY k.at;
 
 -- name: order_find :read
 SELECT order_id, order_no, buyer_id, status, items_krw, shipping_fee_krw, total_krw,
-       recipient->>'name', recipient->>'phone', recipient->>'postcode', recipient->>'address1', recipient->>'address2',
-       recipient->>'doorNote', gift_message, masked_payment_token, delivery_status, delivery_carrier, delivery_invoice_no,
+       personal, masked_payment_token, delivery_status, delivery_carrier, delivery_invoice_no,
        delivery_as_of, created_at, updated_at
 FROM orders.orders
 WHERE order_id = $1::uuid AND status <> 'ABORTED';
@@ -64,8 +64,7 @@ WHERE order_id = $1::uuid AND status <> 'ABORTED';
 -- name: order_page_by_buyer :read
 -- A page of the buyer's orders, newest first, after the order with id $2. A fence has no number; the condition is that of orders_by_buyer.
 SELECT order_id, order_no, buyer_id, status, items_krw, shipping_fee_krw, total_krw,
-       recipient->>'name', recipient->>'phone', recipient->>'postcode', recipient->>'address1', recipient->>'address2',
-       recipient->>'doorNote', gift_message, masked_payment_token, delivery_status, delivery_carrier, delivery_invoice_no,
+       personal, masked_payment_token, delivery_status, delivery_carrier, delivery_invoice_no,
        delivery_as_of, created_at, updated_at
 FROM orders.orders
 WHERE buyer_id = $1::uuid AND order_id < $2::uuid AND ($3::text IS NULL OR status = $3::text) AND order_no IS NOT NULL
@@ -75,8 +74,7 @@ LIMIT $4::int4;
 -- name: order_page_by_farm :read
 -- A page of the orders that have lines of this farm, newest first, after the order with id $2.
 SELECT order_id, order_no, buyer_id, status, items_krw, shipping_fee_krw, total_krw,
-       recipient->>'name', recipient->>'phone', recipient->>'postcode', recipient->>'address1', recipient->>'address2',
-       recipient->>'doorNote', gift_message, masked_payment_token, delivery_status, delivery_carrier, delivery_invoice_no,
+       personal, masked_payment_token, delivery_status, delivery_carrier, delivery_invoice_no,
        delivery_as_of, created_at, updated_at
 FROM orders.orders o
 WHERE order_id < $2::uuid AND ($3::text IS NULL OR status = $3::text) AND status <> 'ABORTED'
