@@ -79,7 +79,11 @@ before(async () => {
 
 // What must be fresh for a row: boxes leave by the clock.
 const fresh = async () => (world.fresh = await orderWithDelivery(world));
-const PREPARE = { order_cancel: fresh, delivery_advance: fresh, CancelOrder: fresh, CancelDelivery: fresh, AdvanceDelivery: fresh };
+// Each has a box on its way, so that nobody is erased for the tests that follow.
+const onTheirWay = async () => {
+  for (const token of [tokens.buyer, tokens.buyer2, tokens.operator]) await call('POST /api/v1/orders', { token, json: orderBody(world.sku), headers: { 'idempotency-key': newKey() } });
+};
+const PREPARE = { me_erase: onTheirWay, order_cancel: fresh, delivery_advance: fresh, CancelOrder: fresh, CancelDelivery: fresh, AdvanceDelivery: fresh };
 
 const anyVersion = { 'if-match': '*' };
 // What each operation is asked: something that succeeds for whoever may.
@@ -101,6 +105,9 @@ const REST = {
   order_list: () => ['GET /api/v1/orders'],
   order_detail: () => [`GET /api/v1/orders/${world.orderId}`],
   order_cancel: () => [`POST /api/v1/orders/${world.fresh}/cancel`, { json: { reason: 'OTHER', note: '시험' } }],
+  me_data: () => ['GET /api/v1/me/data'],
+  me_erasure_get: () => ['GET /api/v1/me/erasure'],
+  me_erase: () => ['POST /api/v1/me/erasure'],
   farm_orders: () => [`GET /api/v1/farms/${world.farm.farmId}/orders`],
   delivery_detail: () => [`GET /api/v1/deliveries/${world.orderId}`],
   delivery_advance: () => [`POST /api/v1/deliveries/${world.fresh}/advance`, { json: { to: 'ON_ROUTE' } }],

@@ -33,7 +33,7 @@ async function settle(database, status, names, say) {
 
 export async function check(journal, status, say = console.log) {
   const facts = await factsOf(journal);
-  const database = await Database.open(status.postgres.uri);
+  const database = await Database.open(status.postgres.uri, join(status.var, 'keys/personal.keys'));
   try {
     const names = await queues(status.rabbitmq.management);
     await settle(database, status, names, say);

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the database holds after a run, as the services' schemas say it: rows grouped by order and SKU. Must never write.
 
+import { createHash } from 'node:crypto';
+
 import pg from 'pg';
+
+import { keysIn, replyOf } from '../lib/personal.mjs';
 
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 
 const QUERIES = {
   orders: `SELECT order_id, status, buyer_id, idempotency_key AS key, order_no, total_krw, delivery_status, delivery_sequence,
-                  encode(sha256(convert_to(reply, 'UTF8')), 'hex') AS sha FROM orders.orders`,
+                  reply, personal FROM orders.orders`,
   orderLines: 'SELECT order_id, sku_id, quantity FROM orders.order_lines ORDER BY order_id, sku_id',
   timeline: 'SELECT order_id, seq, status FROM orders.timeline ORDER BY order_id, seq',
   deliveries: 'SELECT order_id, delivery_id, status, sequence FROM delivery.deliveries',
@@ -52,8 +56,10 @@ const UNREST = `
            WHERE o.status = 'CANCELLED' AND h.state IS DISTINCT FROM 'RELEASED') AS coming_back`;
 
 export class Database {
-  static async open(uri) {
+  // keysFile: what personal data was sealed with; read when the rows are.
+  static async open(uri, keysFile) {
     const database = new Database();
+    database.keysFile = keysFile;
     database.client = new pg.Client({ connectionString: uri, application_name: 'chaos-check' });
     await database.client.connect();
     database.optional = new Map();
@@ -76,12 +82,20 @@ export class Database {
     const raw = {};
     for (const [name, sql] of [...Object.entries(QUERIES), ...this.optional]) raw[name] = (await this.client.query(sql)).rows;
     await this.client.query('COMMIT');
+    const keys = keysIn(this.keysFile);
+    for (const row of raw.orders) row.sha = shaOf(keys, row);
     return shape(raw);
   }
 
   close() {
     return this.client.end();
   }
+}
+
+// Of the answer that stands in the row; null when it was forgotten.
+function shaOf(keys, row) {
+  const reply = replyOf(keys, row);
+  return reply === null ? null : createHash('sha256').update(reply).digest('hex');
 }
 
 // Rows as the invariants want them.

@@ -12,6 +12,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { keysIn } from '../lib/personal.mjs';
 import { points } from '../lib/points.mjs';
 import { ROOT } from '../lib/stack-root.mjs';
 
@@ -56,6 +57,7 @@ async function makeWorld(build) {
   const farm = await makeFarm();
   const world = {
     all: await takeOver(stack, { environmentOf, SERVICES, build }),
+    personalKeys: keysIn(join(stack.var, 'keys/personal.keys')),
     amqpUri: stack.rabbitmq.amqp,
     queues: await queuesOf(stack.rabbitmq.management),
     buyer: await Buyer.make(),

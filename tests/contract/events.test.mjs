@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The AsyncAPI file and the services say the same: the types that are published and consumed in the sources, the queues and exchanges on
-// the broker, and a real message of each of the five events.
+// the broker, and a real message of each of the six events.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -51,11 +51,11 @@ for (const name of SERVICES) {
   });
 }
 
-test('the five events are in the contract', () => {
-  assert.deepEqual(eventTypes.toSorted(), ['delivery.status-changed.v1', 'order.cancelled.v1', 'order.placed.v1', 'product.changed.v1', 'stock.low.v1']);
+test('the six events are in the contract', () => {
+  assert.deepEqual(eventTypes.toSorted(), ['delivery.status-changed.v1', 'order.cancelled.v1', 'order.erased.v1', 'order.placed.v1', 'product.changed.v1', 'stock.low.v1']);
 });
 
-test('a real message of each of the five events fits its schema', async () => {
+test('a real message of each of the six events fits its schema', async () => {
   const events = await listen();
   try {
     const { product, sku, buyer } = await shop({ stock: 6 });
@@ -68,6 +68,8 @@ test('a real message of each of the five events fits its schema', async () => {
     ]);
     await expectJson(200, `POST /api/v1/orders/${order.orderId}/cancel`, { token: buyer.token });
     met.push(await events.find('order.cancelled.v1', order.orderId));
+    await expectJson(200, 'POST /api/v1/me/erasure', { token: buyer.token });
+    met.push(await events.find('order.erased.v1', order.orderId));
     assert.deepEqual(met.map((event) => event.type).toSorted(), eventTypes.toSorted());
     for (const event of events.all) checkMessage(event);
     const ids = events.all.map((event) => event.body.id);

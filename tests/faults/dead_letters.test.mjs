@@ -40,6 +40,8 @@ const letters = (count) => until(async () => {
 }, { within: 20_000, what: `${count} dead letters` });
 const deliveries = (ids) => value('SELECT count(*) FROM delivery.deliveries WHERE order_id = ANY($1::uuid[])', ids);
 
+const recorded = (action, ids) => value('SELECT count(*) FROM delivery.audit WHERE action = $1 AND subject = ANY($2::text[])', action, ids);
+
 // A fault of the consumer's that can be mended: its table refuses these orders.
 const refuse = (ids) => rows(`ALTER TABLE delivery.deliveries ADD CONSTRAINT refuses CHECK (order_id NOT IN (${ids.map((id) => `'${id}'`)})) NOT VALID`);
 const mend = () => rows('ALTER TABLE delivery.deliveries DROP CONSTRAINT IF EXISTS refuses');
@@ -73,6 +75,7 @@ test('what is poisoned ends there, alone, with where it came from; it is shown, 
   assert.deepEqual((await list()).map((letter) => letter.id), [nameless]);
   await tool('discard', '--all');
   assert.deepEqual(await list(), []);
+  assert.equal(await recorded('dead-letter.discard', ids), 2);
 });
 
 test('what its consumer failed on is sent back when the consumer is mended', { timeout: 120_000 }, async () => {
@@ -89,6 +92,7 @@ test('what its consumer failed on is sent back when the consumer is mended', { t
   assert.equal((await list()).length, 2);
   await tool('replay', '--all');
   await until(async () => (await deliveries(ids)) === 3, { what: 'all deliveries' });
+  assert.equal(await recorded('dead-letter.replay', found.map((letter) => letter.id)), 4); // the first of them twice
   assert.deepEqual(await list(), []);
 });
 
@@ -112,7 +116,7 @@ test('killed in the middle of a replay it loses nothing', { timeout: 180_000 }, 
   // Killed soon after it says that the first is on its way: the others are in its hands, the fate of one is unknown. Each time at another
   // moment of its work, for each step takes a part of a millisecond, or some of them.
   for (const laterMs of [0, 1, 2, 3, 4, 5, 7, 9, 11, 14]) {
-    const child = spawn(process.execPath, [join(ROOT, 'stack/dead-letters.mjs'), 'replay', '--all'], { env: { ...process.env, RABBITMQ_URI: stack.rabbitmq.amqp } });
+    const child = spawn(process.execPath, [join(ROOT, 'stack/dead-letters.mjs'), 'replay', '--all'], { env: { ...process.env, RABBITMQ_URI: stack.rabbitmq.amqp, POSTGRES_URI: stack.postgres.uri } });
     const ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal)));
     child.stdout.once('data', () => setTimeout(() => child.kill('SIGKILL'), laterMs));
     assert.equal(await ended, 'SIGKILL');

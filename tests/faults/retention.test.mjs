@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is forgotten in time, and what never is: sent events, applied events and Idempotency-Keys go when they were kept long enough; an
-// event that was not sent stays, however old it is, and so does the order of a forgotten key. Time is made old by SQL. A second instance
+// event that was not sent stays, however old it is, and so does the order of a forgotten key. Personal data of orders goes, too. Time is made old by SQL. A second instance
 // of the service with a short interval does the work.
 
 import assert from 'node:assert/strict';
@@ -98,4 +98,22 @@ test('an Idempotency-Key is forgotten, its order is not', { timeout: 60_000 }, a
   const later = await world.buyer.send(body, key);
   assert.equal(later.status, 201);
   assert.notEqual(later.json.orderId, orderId, 'it is a new order');
+});
+
+test('personal data of an order goes when it was kept long enough, the order stays; one that is not over keeps it until it is', { timeout: 90_000 }, async () => {
+  const [over, open] = await Promise.all([world.buyer.buys(world.sku, 1, { giftMessage: '축하' }), world.buyer.buys(world.sku)]);
+  const young = await world.buyer.buys(world.sku); // its id is the highest
+  const cancelled = await world.buyer.cancel(over.orderId, { reason: 'OTHER', note: '이사합니다' });
+  assert.equal(cancelled.status, 200, cancelled.text);
+  const has = (orderId) => value('SELECT personal IS NOT NULL FROM orders.orders WHERE order_id = $1', orderId);
+  await rows("UPDATE orders.orders SET created_at = now() - interval '400 days' WHERE order_id <= $1", [over.orderId, open.orderId].sort().at(-1));
+  await until(async () => !(await has(over.orderId)), { within: 60_000, what: 'the recipient to go' });
+  assert.equal(await value('SELECT note FROM orders.cancellations WHERE order_id = $1', over.orderId), null);
+  const detail = await world.buyer.detail(over.orderId);
+  assert.deepEqual([detail.recipient, detail.giftMessage, detail.cancellation.note, detail.totalKrw], [null, '', '', over.totalKrw]);
+  assert.ok(await has(young.orderId));
+  const moved = await value('SELECT status FROM orders.orders WHERE order_id = $1', open.orderId);
+  if (!['DELIVERED', 'CONFIRMED'].includes(moved)) assert.ok(await has(open.orderId), moved);
+  await rows("UPDATE orders.orders SET status = 'DELIVERED' WHERE order_id = $1", open.orderId);
+  await until(async () => !(await has(open.orderId)), { within: 60_000, what: 'the late one to go' });
 });

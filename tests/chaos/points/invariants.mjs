@@ -4,6 +4,8 @@
 
 import amqp from 'amqplib';
 
+import { replyOf } from '../../lib/personal.mjs';
+
 // Each query yields the rows that must not be; $1 are the SKUs of the visits, $2 what they began with.
 const QUERIES = {
   // Boxes of live orders and of holds that wait are all that is missing, and the ledger says the same.
@@ -53,14 +55,14 @@ const QUERIES = {
             AND NOT EXISTS (SELECT FROM orders.inbox i WHERE i.event_id = x.event_id)`,
 };
 
-async function judgeAnswers(db, visit) {
+async function judgeAnswers({ db, personalKeys }, visit) {
   const found = [];
   for (const { key, buyer, answers } of visit.orders) {
-    const { rows } = await db.query('SELECT order_id, reply FROM orders.orders WHERE buyer_id = $1 AND split_part(idempotency_key, $3, 1) = $2', [buyer.sub, key, '#']);
+    const { rows } = await db.query('SELECT order_id, reply, personal FROM orders.orders WHERE buyer_id = $1 AND split_part(idempotency_key, $3, 1) = $2', [buyer.sub, key, '#']);
     const [first] = answers;
     if (rows.length > 1) found.push({ invariant: 'one_order_a_key', what: `${rows.length} orders of key ${key}` });
     if (first && rows.length === 0) found.push({ invariant: 'acknowledged', what: `key ${key} was answered 201 and is not stored` });
-    if (first && rows.length > 0 && !rows.some(({ reply }) => reply === first)) found.push({ invariant: 'acknowledged', what: `key ${key}: the stored answer is another than the buyer's` });
+    if (first && rows.length > 0 && !rows.some((row) => replyOf(personalKeys, row) === first)) found.push({ invariant: 'acknowledged', what: `key ${key}: the stored answer is another than the buyer's` });
     if (answers.some((answer) => answer !== first)) found.push({ invariant: 'one_order_a_key', what: `key ${key} was answered differently` });
   }
   return found.map((one) => ({ ...one, visit }));
@@ -92,14 +94,14 @@ export async function filled(uri, names) {
 }
 
 // judge(world, visits): every violation of these visits.
-export async function judge({ db, amqpUri, queues }, visits) {
+export async function judge({ db, personalKeys, amqpUri, queues }, visits) {
   const bySku = new Map(visits.map((visit) => [visit.sku.skuId, visit]));
   const found = [];
   for (const [invariant, sql] of Object.entries(QUERIES)) {
     const { rows } = await db.query(sql, [[...bySku.keys()], visits.map(({ sku }) => sku.stock)]);
     found.push(...rows.map(({ sku_id: sku, what }) => ({ invariant, what, visit: bySku.get(sku) })));
   }
-  for (const visit of visits) found.push(...(await judgeAnswers(db, visit)));
+  for (const visit of visits) found.push(...(await judgeAnswers({ db, personalKeys }, visit)));
   const { outbox } = await unrest(db);
   if (outbox) found.push({ invariant: 'outbox', what: `${outbox} events were never sent` });
   for (const { name, messages } of await filled(amqpUri, queues)) found.push({ invariant: name === 'gwasuwon.dead' ? 'dead_letters' : 'queues', what: `${messages} in ${name}` });
