@@ -79,8 +79,24 @@ export function policy({ limits, paths, surfaces }) {
   return `${JSON.stringify({ limits, routes }, null, 1)}\n`;
 }
 
+const ID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}';
+const PAGE = '[a-z]+(?:[._-][a-z]+){0,5}'; // outside of /api/
+
+// What the log shows of a path: words that are the contract's or a page's, and ids. Of anything else, which may be somebody's name or number, only that it was there.
+function loggedPath(paths) {
+  const words = [...new Set(paths.flatMap(({ path }) => path.split('/').slice(3)).filter((word) => /^[a-z]/.test(word)))];
+  const one = (segment) => `(?:/(?:${segment})(?=[/?]|$))*`;
+  const known = `(?:/api/v1(?=[/?]|$)${one(`${words.join('|')}|${ID}`)}|(?!/api/)${one(PAGE)})`;
+  return `map $request_uri $path {
+  default "/*";
+  "~^(?<path_whole>${known}/?)(?:[?]|$)" $path_whole;
+  "~^(?<path_known>${known})" "$path_known/*";
+}
+`;
+}
+
 // Values that depend on the request: for the http block.
-export function maps({ contentSecurity, strictTransport, headers }) {
+export function maps({ contentSecurity, strictTransport, headers, paths }) {
   const own = Object.entries(headers).map(([name, value]) => `map $upstream_http_${name.toLowerCase().replaceAll('-', '_')} ${ownName(name)} { default ""; "" "${value}"; }\n`);
   return `${HEAD}
 # Not for names of this machine: a browser would refuse every other program on localhost.
@@ -94,7 +110,7 @@ map $upstream_http_content_security_policy $auth_content_security {
   default $upstream_http_content_security_policy;
   "" "${contentSecurity.pages}";
 }
-${own.join('')}map $uri $content_security_policy {
+${loggedPath(paths)}${own.join('')}map $uri $content_security_policy {
   default "${contentSecurity.pages}";
   "~^/docs/" "${contentSecurity.docs}";
   "~^/auth/" $auth_content_security;

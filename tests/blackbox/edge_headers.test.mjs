@@ -155,11 +155,29 @@ test('a header or an address that is too long is refused as a problem', async ()
   }
 });
 
-test('the log has no query, token or address of a client', async (t) => {
+const ID = '018f0000-0000-7000-8000-0000000000b1';
+const LOGGED = {
+  [`/api/v1/orders/${ID}/cancel?x=1`]: `/api/v1/orders/${ID}/cancel`,
+  '/api/v1/orders/hong.gildong': '/api/v1/orders/*',
+  '/api/v1/orders/hong%40example.com/cancel': '/api/v1/orders/*',
+  '/api/v1/me/01012345678': '/api/v1/me/*',
+  '/api/v1/%ED%99%8D%EA%B8%B8%EB%8F%99': '/api/v1/*',
+  '/api/hong': '/*',
+  '/auth/account/password': '/auth/account/password',
+  '/auth/interaction/Fj2xXk_0/signup': '/auth/interaction/*',
+  '/docs/swagger-ui.css': '/docs/swagger-ui.css',
+  '/hong@example.com': '/*',
+  '/': '/',
+};
+
+test('the log has no query, token or address of a client, and of a path words that are ours, and ids', async (t) => {
   const gateway = await openGateway(t);
   await ask('GET /api/v1/products?q=secret-wish', { base: gateway.plain, headers: { authorization: 'Bearer eyJsecret', cookie: 'session=secret', 'x-correlation-id': 'known-by-me' } });
   const line = await until(() => gateway.log().find((one) => one.correlation_id === 'known-by-me'), { what: 'the line' });
   assert.deepEqual([line.method, line.path, line.status], ['GET', '/api/v1/products', 401] );
   assert.doesNotMatch(JSON.stringify(line), /secret|eyJ/);
   assert.ok(!('client' in line) && !('remote_addr' in line));
+  const cases = Object.entries(LOGGED).map(([path, shown], i) => ({ path, shown, id: `path-of-log-${i}` }));
+  await Promise.all(cases.map(({ path, id }) => ask(`GET ${path}`, { base: gateway.plain, headers: { 'x-correlation-id': id } })));
+  for (const { path, shown, id } of cases) assert.equal((await until(() => gateway.log().find((one) => one.correlation_id === id), { what: `the line of ${path}` })).path, shown, path);
 });
