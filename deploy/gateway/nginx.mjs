@@ -87,7 +87,7 @@ function loggedPath(paths) {
   const words = [...new Set(paths.flatMap(({ path }) => path.split('/').slice(3)).filter((word) => /^[a-z]/.test(word)))];
   const one = (segment) => `(?:/(?:${segment})(?=[/?]|$))*`;
   const known = `(?:/api/v1(?=[/?]|$)${one(`${words.join('|')}|${ID}`)}|(?!/api/)${one(PAGE)})`;
-  return `map $request_uri $path {
+  return `map $request_uri $logged_path {
   default "/*";
   "~^(?<path_whole>${known}/?)(?:[?]|$)" $path_whole;
   "~^(?<path_known>${known})" "$path_known/*";
