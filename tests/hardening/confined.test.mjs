@@ -4,8 +4,8 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { after, before, test } from 'node:test';
 
 import { Stack } from '../chaos/stack.mjs';
@@ -33,6 +33,7 @@ function attempt(seccomp, ...args) {
   if (tried === 0) execFileSync('cc', ['-O1', '-Wall', '-Wextra', '-Werror', join(ROOT, 'tests/hardening/forbidden.c'), '-o', program]);
   tried += 1;
   const done = new Container({ folder: join(boxes, `try-${tried}`), program, args, seccomp, files: { '/etc/own': join(ROOT, 'LICENSE') } }).run();
+  assert.ok(!done.error, done.error?.message);
   return { ...done, results: Object.fromEntries(done.stdout.trim().split('\n').map((line) => line.split(' ')).map(([name, errno]) => [name, Number(errno)])) };
 }
 
@@ -44,9 +45,9 @@ test('whatever is not on the list is refused by the filter itself; of a shell th
   assert.equal(shell, ENOENT);
 });
 
+// One by one: a program that asked to be traced stands still at its next signal, and nobody lets it go on.
 test('without the filter the root is read-only all the same', { skip }, () => {
-  const { results } = attempt(null);
-  assert.deepEqual([results.create, results.mkdir, results.unlink, results.chmod], [EROFS, EROFS, EROFS, EROFS]);
+  for (const name of ['create', 'mkdir', 'unlink', 'chmod']) assert.deepEqual(attempt(null, name).results, { [name]: EROFS });
 });
 
 test('a call that is not on the list is seen: it kills where the tests below run', { skip }, () => {
@@ -61,19 +62,25 @@ const running = {};
 let lib; // tests/lib, once the stack is there to be looked up
 let world;
 
-// What ./dev gives the service, with its files inside; two ways to keys and tokens, files and the issuer's addresses over TLS, and a name to look up.
-function settingsOf(name) {
-  const text = readFileSync(join(home, 'env', `${name}.env`), 'utf8').replaceAll(join(home, 'keys'), '/keys');
-  const environment = Object.fromEntries(text.split('\n').filter(Boolean).map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
-  const files = { '/keys/jwks.json': join(home, 'keys/jwks.json'), [`/keys/${name}.token`]: join(home, `keys/${name}.token`) };
-  if (name !== 'order-manager') return { environment, files };
+// What ./dev gives the service; for one of them the issuer's addresses over TLS instead of files, and a name to look up.
+function environmentOf(name) {
+  const lines = readFileSync(join(home, 'env', `${name}.env`), 'utf8').split('\n').filter(Boolean);
+  const environment = Object.fromEntries(lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
+  if (name !== 'order-manager') return environment;
   const { issuer, caFile } = stack.status;
   return {
-    environment: {
-      ...environment, LOOPS: 2, CATALOG_GRPC: environment.CATALOG_GRPC.replace('127.0.0.1', 'localhost'),
-      JWT_JWKS: `${issuer}/jwks.json`, ISSUER_CA_FILE: '/keys/ca.pem', SERVICE_TOKEN_FILE: '', TOKEN_URL: `${issuer}/token`, CLIENT_ID: name, CLIENT_SECRET_FILE: '/keys/secret',
-    },
-    files: { '/keys/ca.pem': caFile, '/keys/secret': join(home, `keys/${name}.secret`) },
+    ...environment, LOOPS: '2', CATALOG_GRPC: environment.CATALOG_GRPC.replace('127.0.0.1', 'localhost'), JWT_JWKS: `${issuer}/jwks.json`, ISSUER_CA_FILE: caFile,
+    SERVICE_TOKEN_FILE: '', TOKEN_URL: `${issuer}/token`, CLIENT_ID: name, CLIENT_SECRET_FILE: join(home, `keys/${name}.secret`),
+  };
+}
+
+// The files that the settings name are put into the root, and nothing else.
+function settingsOf(name) {
+  const isFile = (value) => value.startsWith('/') && existsSync(value);
+  const entries = Object.entries(environmentOf(name));
+  return {
+    environment: Object.fromEntries(entries.map(([variable, value]) => [variable, isFile(value) ? `/files/${basename(value)}` : value])),
+    files: Object.fromEntries(entries.filter(([, value]) => isFile(value)).map(([, value]) => [`/files/${basename(value)}`, value])),
   };
 }
 

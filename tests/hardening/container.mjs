@@ -82,7 +82,9 @@ export class Container {
 
   // To its end: { status, stdout, stderr }.
   run() {
-    return spawnSync('runc', this.#command, { encoding: 'utf8', timeout: 20_000 });
+    const done = spawnSync('runc', this.#command, { encoding: 'utf8', timeout: 60_000 });
+    if (done.status === null) this.kill();
+    return done;
   }
 
   // In the background; runc passes signals on and ends with the program's own code, 128 + its number after a signal. `log`: an open file.
