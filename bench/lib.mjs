@@ -4,10 +4,11 @@
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { SignJWT, importPKCS8 } from 'jose';
 import pg from 'pg';
+
+export { freePort } from '../tests/lib/port.mjs';
 
 export const root = new URL('..', import.meta.url).pathname;
 export const seconds = Number(process.env.BENCH_SECONDS ?? 8);
@@ -25,14 +26,6 @@ export const value = async (sql, ...values) => Number(Object.values((await db.qu
 export const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 export const run = (command, args) => execFileSync(command, args, { encoding: 'utf8', cwd: root });
 export const loops = (name) => Number(readFileSync(join(process.env.GWASUWON_VAR, 'env', `${name}.env`), 'utf8').match(/^LOOPS=(\d+)$/m)[1]);
-
-export async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 export async function call(method, path, token, body, headers = {}) {
   const answer = await fetch(status.services['fruit-catalog'].http + path, {

@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, utimesSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -13,17 +12,9 @@ import { test } from 'node:test';
 import { Link } from '../chaos/proxy.mjs';
 import { ask } from '../lib/edge.mjs';
 import { demoPassword, discover, flow, freshLogin, ISSUER, tokensOf, Visitor } from '../lib/identity.mjs';
+import { freePort } from '../lib/port.mjs';
 import { environmentOf, ROOT, stack } from '../lib/stack.mjs';
 import { until } from '../lib/until.mjs';
-
-function freePort() {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 // A process with the stack's environment, changed by `change` (null takes a variable away).
 async function run(t, change = {}) {

@@ -3,42 +3,15 @@
 // what it took, exits 0 and leaves no sanitizer report.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { createServer } from 'node:net';
 import test from 'node:test';
 
 import { RawConnection } from '../lib/raw.mjs';
-import { SERVICES, binaryOf, environmentOf, readiness, service } from '../lib/stack.mjs';
+import { secondInstance } from '../lib/second.mjs';
+import { SERVICES, readiness, service } from '../lib/stack.mjs';
 import { until, within } from '../lib/until.mjs';
 
 const admin = (name, path, options) => fetch(`${service(name).admin}${path}`, options);
 const DEPENDENCIES = { 'fruit-catalog': ['keys', 'loops', 'order-manager', 'postgres', 'rabbitmq', 'token'], 'order-manager': ['delivery-mock', 'fruit-catalog', 'keys', 'loops', 'postgres', 'rabbitmq', 'token'], 'delivery-mock': ['keys', 'loops', 'postgres', 'rabbitmq', 'token'] };
-
-const freePort = () =>
-  new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-
-// A second instance of a service, beside the stack's own.
-async function secondInstance(name, more = {}) {
-  const [HTTP_PORT, GRPC_PORT, ADMIN_PORT] = await Promise.all([freePort(), freePort(), freePort()]);
-  const child = spawn(binaryOf(name), [], { env: { PATH: process.env.PATH, ...environmentOf(name), HTTP_PORT, GRPC_PORT, ADMIN_PORT, ...more } });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
-  const ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal, output })));
-  const base = (port) => `http://127.0.0.1:${port}`;
-  const ready = () => fetch(`${base(ADMIN_PORT)}/readyz`).then((answer) => answer.status);
-  await until(async () => (await ready()) === 200, { within: 20_000, what: `a second ${name}` }).catch((error) => {
-    child.kill('SIGKILL');
-    throw new Error(`${error.message}\n${output}`);
-  });
-  return { child, ended, ready, http: base(HTTP_PORT), admin: base(ADMIN_PORT) };
-}
 
 for (const name of SERVICES) {
   test(`${name} is alive and ready, and says of what`, async () => {

@@ -4,52 +4,30 @@
 // REQUESTS_MAX, so that few requests are a flood and no other test is disturbed.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 
 import { value } from '../lib/db.mjs';
 import { assertProblem, call } from '../lib/http.mjs';
 import { newKey } from '../lib/ids.mjs';
+import { metricAt } from '../lib/metrics.mjs';
+import { secondInstance } from '../lib/second.mjs';
 import { count, orderBody, shop, stockOf } from '../lib/shop.mjs';
-import { binaryOf, environmentOf } from '../lib/stack.mjs';
 import { timed, until } from '../lib/until.mjs';
 
 const FLOOD = 200;
 const TAKEN_AT_ONCE = 8;
 const AT_ONCE_MS = 2000; // an AddressSanitizer build that reads two hundred requests in one go, beside other tests
 
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-let child, http, admin, world;
+let one, http, admin, world;
 before(async () => {
   world = await shop({ stock: FLOOD + 10 });
-  const [httpPort, grpcPort, adminPort] = [await freePort(), await freePort(), await freePort()];
-  const env = { ...environmentOf('order-manager'), HTTP_PORT: httpPort, GRPC_PORT: grpcPort, ADMIN_PORT: adminPort, LOOPS: '1', REQUESTS_MAX: String(TAKEN_AT_ONCE) };
-  child = spawn(binaryOf('order-manager'), [], { env, stdio: 'ignore' });
-  http = `http://127.0.0.1:${httpPort}`;
-  admin = `http://127.0.0.1:${adminPort}`;
-  await until(async () => (await fetch(`${admin}/readyz`).catch(() => ({}))).status === 200, { within: 20_000, what: 'ready' });
+  one = await secondInstance('order-manager', { LOOPS: '1', REQUESTS_MAX: String(TAKEN_AT_ONCE) });
+  ({ http, admin } = one);
 });
-after(async () => {
-  if (!child || child.exitCode !== null) return;
-  child.kill('SIGTERM');
-  await once(child, 'exit');
-});
+after(() => one?.stop());
 
 const order = (headers = {}) => call('POST /api/v1/orders', { base: http, token: world.buyer.token, json: orderBody(world.sku), headers: { 'idempotency-key': newKey(), ...headers } });
-const metric = async (name) => {
-  const line = (await (await fetch(`${admin}/metrics`)).text()).split('\n').find((one) => one.startsWith(name));
-  return Number(line?.split(' ').at(-1) ?? NaN);
-};
+const metric = (series) => metricAt(admin, series);
 
 test('a flood of orders is refused at once where it is too much, and nothing acknowledged is lost', { timeout: 60_000 }, async () => {
   const flood = Promise.all(Array.from({ length: FLOOD }, () => timed(order)));

@@ -9,6 +9,7 @@ import pg from 'pg';
 import { assertCancelledOnce, cancellationOf, deliveryOf, ledgerOfOrder, refundsOf, timelineOf, untilStock } from '../lib/cancel.mjs';
 import { rows, value } from '../lib/db.mjs';
 import { assertProblem, call, expectJson } from '../lib/http.mjs';
+import { metricAt } from '../lib/metrics.mjs';
 import { shop } from '../lib/shop.mjs';
 import { SERVICES, pidOf, service, stack, start, stopNow } from '../lib/stack.mjs';
 import { operatorToken } from '../lib/tokens.mjs';
@@ -28,10 +29,7 @@ const hasDelivery = (orderId) => until(async () => (await deliveryOf(orderId))?.
 const isOnRecord = (orderId) => until(async () => (await cancellationOf(orderId))?.state === 'REQUESTED', { what: 'the wish on record' });
 const cancelled = (orderId) => until(async () => (await world.buyer.detail(orderId)).status === 'CANCELLED', { within: 20_000, what: 'CANCELLED by itself' });
 
-async function metric(name) {
-  const text = await (await fetch(`${service('order-manager').admin}/metrics`)).text();
-  return Number(new RegExp(`^${name} (\\d+)`, 'm').exec(text)?.[1]);
-}
+const metric = (series) => metricAt(service('order-manager').admin, series);
 
 // A session of the database that holds something others need, until `release`.
 async function holding(...statements) {

@@ -4,39 +4,21 @@
 // of the service with a short interval does the work.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 
 import { rows, value } from '../lib/db.mjs';
 import { newKey, uuid7 } from '../lib/ids.mjs';
+import { metricAt } from '../lib/metrics.mjs';
+import { secondInstance } from '../lib/second.mjs';
 import { orderBody, shop } from '../lib/shop.mjs';
-import { binaryOf, environmentOf } from '../lib/stack.mjs';
 import { until } from '../lib/until.mjs';
-
-const freePort = () =>
-  new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 
 // Two of them, so that they meet at the same rows.
 const helpers = [];
-async function startHelper() {
-  const [HTTP_PORT, GRPC_PORT, ADMIN_PORT] = await Promise.all([freePort(), freePort(), freePort()]);
-  const env = { ...environmentOf('order-manager'), PATH: process.env.PATH, HTTP_PORT, GRPC_PORT, ADMIN_PORT, RETENTION_INTERVAL_S: '1', RETENTION_ROWS: '7' };
-  const child = spawn(binaryOf('order-manager'), [], { env, stdio: 'ignore' });
-  const helper = { child, ended: new Promise((resolve) => child.once('exit', (code) => resolve(code))), admin: `http://127.0.0.1:${ADMIN_PORT}` };
-  helpers.push(helper);
-  await until(async () => (await fetch(`${helper.admin}/readyz`)).status === 200, { within: 20_000, what: 'a second order-manager' });
-}
+const startHelper = async () => helpers.push(await secondInstance('order-manager', { RETENTION_INTERVAL_S: '1', RETENTION_ROWS: '7' }));
 const trimmed = async (what) => {
-  const texts = await Promise.all(helpers.map(async ({ admin }) => (await fetch(`${admin}/metrics`)).text()));
-  return texts.map((text) => Number(new RegExp(`^rows_trimmed_total\\{what="${what}"\\} (.+)$`, 'm').exec(text)?.[1] ?? 0)).reduce((a, b) => a + b);
+  const numbers = await Promise.all(helpers.map(({ admin }) => metricAt(admin, `rows_trimmed_total{what="${what}"}`)));
+  return numbers.reduce((a, b) => a + b, 0); // null, none yet, counts as nothing
 };
 
 let world;
@@ -45,8 +27,7 @@ before(async () => {
   await Promise.all([startHelper(), startHelper()]);
 });
 after(async () => {
-  for (const { child } of helpers) child.kill('SIGTERM');
-  for (const { ended } of helpers) assert.equal(await ended, 0, 'it did not end well');
+  for (const { code } of await Promise.all(helpers.map((helper) => helper.stop()))) assert.equal(code, 0, 'it did not end well');
 });
 
 const OLD = "now() - interval '90 days'";

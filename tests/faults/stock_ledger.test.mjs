@@ -10,6 +10,7 @@ import pg from 'pg';
 import { countedOf } from '../lib/buyers.mjs';
 import { rows, value } from '../lib/db.mjs';
 import { expectJson } from '../lib/http.mjs';
+import { metricAt } from '../lib/metrics.mjs';
 import { ledgerOf, shop } from '../lib/shop.mjs';
 import { ROOT, environmentOf, readiness, service, start, stopNow } from '../lib/stack.mjs';
 import { until } from '../lib/until.mjs';
@@ -17,7 +18,7 @@ import { until } from '../lib/until.mjs';
 const MONTHS_AGO = 30; // LEDGER_KEEP_MONTHS is 24
 const partitions = async () => (await rows("SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'catalog.stock_ledger'::regclass ORDER BY 1")).map((row) => row.name);
 const nameOf = (months) => value("SELECT 'stock_ledger_' || to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => $1), 'YYYYMM')", months);
-const metric = async (name) => Number(new RegExp(`^${name} (.+)$`, 'm').exec(await (await fetch(`${service('fruit-catalog').admin}/metrics`)).text())?.[1] ?? NaN);
+const metric = (series) => metricAt(service('fruit-catalog').admin, series);
 
 // The auditor's own question, without waiting for its turn.
 const violations = () => {

@@ -3,9 +3,7 @@
 // Runs alone: it stops the simulation's clock and forges its events.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import pg from 'pg';
@@ -14,45 +12,28 @@ import { rows, value } from '../lib/db.mjs';
 import { cloudEvent, publishEvents } from '../lib/events.mjs';
 import { expectJson } from '../lib/http.mjs';
 import { uuid7 } from '../lib/ids.mjs';
+import { metricAt } from '../lib/metrics.mjs';
+import { secondInstance } from '../lib/second.mjs';
 import { shop } from '../lib/shop.mjs';
-import { binaryOf, environmentOf, service, stack } from '../lib/stack.mjs';
+import { service, stack } from '../lib/stack.mjs';
 import { operatorToken } from '../lib/tokens.mjs';
 import { until } from '../lib/until.mjs';
 
-const freePort = () =>
-  new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-
 let second;
-let secondOutput = '';
-let ended;
 const logOf = () => readFileSync(join(stack.var, 'log/order-manager.log'), 'utf8');
 const admins = [service('order-manager').admin];
-const count = async (outcome) => {
-  const texts = await Promise.all(admins.map(async (admin) => (await fetch(`${admin}/metrics`)).text()));
-  return texts.map((text) => Number(new RegExp(`^messaging_events_total\\{queue="order-manager.delivery-status-changed",outcome="${outcome}"\\} (.+)$`, 'm').exec(text)?.[1] ?? 0));
-};
+const count = (outcome) =>
+  Promise.all(admins.map(async (admin) => (await metricAt(admin, `messaging_events_total{queue="order-manager.delivery-status-changed",outcome="${outcome}"}`)) ?? 0));
 
 let world;
 before(async () => {
   await expectJson(200, 'PUT /api/v1/simulation', { token: await operatorToken(), json: { paused: true, speed: 1, readyMeanS: 600, routeMeanS: 1200 } });
   world = await shop({ stock: 500 });
-  const [HTTP_PORT, GRPC_PORT, ADMIN_PORT] = await Promise.all([freePort(), freePort(), freePort()]);
-  second = spawn(binaryOf('order-manager'), [], { env: { ...environmentOf('order-manager'), PATH: process.env.PATH, HTTP_PORT, GRPC_PORT, ADMIN_PORT }, stdio: ['ignore', 'pipe', 'ignore'] });
-  second.stdout.on('data', (chunk) => (secondOutput += chunk));
-  ended = new Promise((resolve) => second.once('exit', (code) => resolve(code)));
-  admins.push(`http://127.0.0.1:${ADMIN_PORT}`);
-  await until(async () => (await (await fetch(`${admins[1]}/readyz`)).json()).checks.rabbitmq.status === 'up', { within: 20_000, what: 'a second order-manager' });
+  second = await secondInstance('order-manager', {}, async (admin) => (await (await fetch(`${admin}/readyz`)).json()).checks.rabbitmq.status === 'up');
+  admins.push(second.admin);
 });
 after(async () => {
-  second.kill('SIGTERM');
-  assert.equal(await ended, 0);
+  assert.equal((await second.stop()).code, 0);
 });
 
 const changed = (orderId, status, previous, sequence) =>
@@ -92,7 +73,7 @@ test('two instances move the same order on, each by what the other left', { time
   const moved = await count('applied');
   assert.ok(moved.every((now, i) => now > applied[i]), 'one instance did it all');
   // Whoever counts on from an old number is refused by the primary key.
-  const refused = [logOf().slice(log.length), secondOutput].flatMap((text) => text.split('\n')).filter((line) => line.includes('"event.failed"'));
+  const refused = [logOf().slice(log.length), second.output].flatMap((text) => text.split('\n')).filter((line) => line.includes('"event.failed"'));
   assert.deepEqual(refused, []);
   for (const row of await rows('SELECT array_agg(seq ORDER BY seq) AS seq, array_agg(status ORDER BY seq) AS status FROM orders.timeline WHERE order_id = ANY($1::uuid[]) GROUP BY order_id', orders)) {
     assert.deepEqual([row.seq, row.status], [[1, 2, 3, 4], ['PLACED', 'PREPARING', 'SHIPPING', 'DELIVERED']]);

@@ -8,6 +8,7 @@ import amqp from 'amqplib';
 
 import { rows, value } from '../lib/db.mjs';
 import { EXCHANGE } from '../lib/events.mjs';
+import { metricAt } from '../lib/metrics.mjs';
 import { shop } from '../lib/shop.mjs';
 import { service, stack, start, stopNow } from '../lib/stack.mjs';
 import { until } from '../lib/until.mjs';
@@ -25,7 +26,7 @@ async function withChannel(work) {
 }
 const bind = () => withChannel((channel) => channel.bindQueue(QUEUE, EXCHANGE, TYPE));
 const unsent = (id) => value('SELECT count(*) FROM orders.outbox WHERE subject = $1 AND sent_at IS NULL', id);
-const metric = async (name) => Number(new RegExp(`^${name} (.+)$`, 'm').exec(await (await fetch(`${service('order-manager').admin}/metrics`)).text())?.[1]);
+const metric = (series) => metricAt(service('order-manager').admin, series);
 const delivered = (id) => until(async () => (await value('SELECT count(*) FROM delivery.deliveries WHERE order_id = $1', id)) === 1, { within: 20_000, what: 'the delivery' });
 
 let world;

@@ -6,12 +6,12 @@
 import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { ask } from './edge.mjs';
+import { freePort } from './port.mjs';
 import { ROOT, stack } from './stack.mjs';
 import { until } from './until.mjs';
 
@@ -20,16 +20,6 @@ load_stack
 NGINX_DIR=$TEST_DIR LOGS=$TEST_DIR
 for setting in "$@"; do printf -v "\${setting%%=*}" '%s' "\${setting#*=}"; done
 render_gateway`;
-
-export function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer().on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 // openGateway(t, { GATEWAY_LIMITS: 'order.account.second=2', FRUIT_CATALOG_HTTP_PORT: 1234 }) -> { plain, tls, log() }
 export async function openGateway(t, settings = {}) {

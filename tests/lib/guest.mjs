@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
+import { metricAt } from './metrics.mjs';
 import { binaryOf, environmentOf } from './stack.mjs';
 import { within } from './until.mjs';
 
@@ -50,10 +51,6 @@ export async function guest(t, name, settings) {
       return { status: answer.status, body: await answer.json() };
     },
     isAlive: async () => (await fetch(`http://127.0.0.1:${admin}/livez`, { signal: AbortSignal.timeout(5000) })).status === 200,
-    metric: async (series) => {
-      const text = await (await fetch(`http://127.0.0.1:${admin}/metrics`, { signal: AbortSignal.timeout(5000) })).text();
-      const line = text.split('\n').find((one) => one.startsWith(`${series} `));
-      return line ? Number(line.slice(series.length + 1)) : null;
-    },
+    metric: (series) => metricAt(`http://127.0.0.1:${admin}`, series),
   };
 }
