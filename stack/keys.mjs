@@ -3,7 +3,8 @@
 // account without a browser. The identity service signs with the same key and takes up a changed one while it runs. Must never print a
 // private key, nor leave one readable by others, nor drop a public key that a token in use was signed with.
 //
-//   node stack/keys.mjs init                     key, JWKS and service tokens: makes what is missing, renews what runs out
+//   node stack/keys.mjs init                     key, JWKS, client secrets, and service tokens for tests and by hand: makes what is
+//                                                missing, renews what runs out. The services themselves get theirs from identity
 //   node stack/keys.mjs rotate                   a new signing key; the old public key stays in the JWKS
 //   node stack/keys.mjs token ACCOUNT [--ttl S]  prints a bearer token (S may be negative: a token that has run out)
 //
