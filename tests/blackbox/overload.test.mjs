@@ -12,7 +12,7 @@ import { newKey } from '../lib/ids.mjs';
 import { metricAt } from '../lib/metrics.mjs';
 import { secondInstance } from '../lib/second.mjs';
 import { count, orderBody, shop, stockOf } from '../lib/shop.mjs';
-import { timed, until } from '../lib/until.mjs';
+import { timed } from '../lib/until.mjs';
 
 const FLOOD = 200;
 const TAKEN_AT_ONCE = 8;
