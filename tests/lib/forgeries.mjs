@@ -49,7 +49,7 @@ export const FORGERIES = [
   { name: 'RS384 of our own key', make: async (claims) => signTexts(await goodHeader({ alg: 'RS384' }), claims) },
   { name: 'wrong key: another one under our kid', make: async (claims) => sign(claims, {}, strangersKey()) },
   { name: 'a changed payload', make: async (claims) => replacePart(await sign({ ...claims, scope: 'orders:read' }), 1, encode(claims)) },
-  { name: 'a stolen role: a buyer who writes farmer and a farm into it', make: async (claims) => replacePart(await sign({ ...claims, roles: ['buyer'] }), 1, encode({ ...claims, roles: ['farmer'], farmId: uuid7() })) },
+  { name: 'stolen farmer role: a buyer who writes farmer and a farm into the token', make: async (claims) => replacePart(await sign({ ...claims, roles: ['buyer'] }), 1, encode({ ...claims, roles: ['farmer'], farmId: uuid7() })) },
   { name: 'unknown kid', make: async (claims) => sign(claims, { kid: 'nobody' }) },
   { name: 'a kid that looks like a path', make: async (claims) => sign(claims, { kid: '../../etc/passwd' }) },
   { name: 'a kid that looks like SQL', make: async (claims) => sign(claims, { kid: "' OR 1=1 --" }) },
