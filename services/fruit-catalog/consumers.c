@@ -2,12 +2,13 @@
 // What FruitCatalog hears: order.cancelled gives the order's stock back. Once, whether the hold was HELD still or SOLD
 // already, and whether the event, the sweeper or both come: only a hold that is not RELEASED yet gives anything. Must
 // never be asked about a live order: OrderManager says CANCELLED only after DeliveryMock has stopped the box.
+// order.erased takes the buyer out of holds, and what he has of SKUs with a limit.
 #include "ch/point.h"
 #include "hold.h"
 #include "tables.h"
 
 struct cancelled {
-    struct ch_uuid order_id, buyer_id;
+    struct ch_uuid order_id;
     struct ch_str order_no, actor, reason;
     int64_t refund_krw, cancelled_at_us;
 };
@@ -18,7 +19,6 @@ struct cancelled {
 static const struct ch_field cancelled_fields[] = {
     {"orderId", CH_FIELD_UUID, AT(order_id)},
     {"orderNo", CH_FIELD_STR, AT(order_no), .min = 1, .max = 32},
-    {"buyerId", CH_FIELD_UUID, AT(buyer_id)},
     {"actor", CH_FIELD_STR, AT(actor), .min = 1, .max = 32},
     {"reason", CH_FIELD_STR, AT(reason), .min = 1, .max = 64},
     {"refundKrw", CH_FIELD_INT, AT(refund_krw), .min = 0, .max = INT64_MAX},
@@ -44,7 +44,58 @@ static enum ch_err on_order_cancelled(struct ch_ctx *ctx, struct ch_tx *tx, cons
     return err ? err : CH_POINT(CANCEL_STOCK_RETURNED);
 }
 
+// ---- order.erased
+
+enum { ERASED_MAX = 1000 };
+
+struct erased {
+    struct ch_array order_ids; // of struct ch_str
+};
+
+// contracts/asyncapi.yaml, data of order.erased.v1
+static const struct ch_field erased_fields[] = {
+    {"orderIds", CH_FIELD_STRS, offsetof(struct erased, order_ids), .min = 1, .max = ERASED_MAX},
+    {0},
+};
+
+static enum ch_err read_ids(struct ch_ctx *ctx, const struct erased *erased, struct ch_uuid *ids)
+{
+    const struct ch_str *texts = erased->order_ids.items;
+
+    for (size_t i = 0; i < erased->order_ids.count; i++)
+        if (ch_uuid_parse(texts[i], &ids[i]))
+            return ch_fail(ctx, CH_ERR_INVALID, "/data/orderIds", "format", "UUID여야 합니다");
+    return CH_OK;
+}
+
+// All events at once, for SKUs are locked in one order.
+static enum ch_err on_order_erased(struct ch_ctx *ctx, struct ch_tx *tx, const struct ch_event *events, size_t count)
+{
+    struct erased *erased = ch_arena_array(ctx->arena, count, sizeof(*erased));
+    size_t id_count = 0, n = 0;
+
+    if (!erased)
+        return CH_ERR_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        erased[i] = (struct erased){0};
+        const enum ch_err err = ch_json_bind(events[i].data, erased_fields, "/data", &ctx->faults, &erased[i], NULL);
+        if (err)
+            return err;
+        id_count += erased[i].order_ids.count;
+    }
+    struct ch_uuid *ids = ch_arena_array(ctx->arena, id_count, sizeof(*ids));
+    if (!ids)
+        return CH_ERR_NO_MEMORY;
+    for (size_t i = 0; i < count; n += erased[i++].order_ids.count) {
+        const enum ch_err err = read_ids(ctx, &erased[i], ids + n);
+        if (err)
+            return err;
+    }
+    return hold_forget_buyers_in_wait(tx, ids, id_count);
+}
+
 const struct ch_consumer consumers[] = {
     {"fruit-catalog.order-cancelled", "order.cancelled.v1", on_order_cancelled},
+    {"fruit-catalog.order-erased", "order.erased.v1", on_order_erased},
     {0},
 };

@@ -19,6 +19,9 @@ CH_MUST_CHECK enum ch_err hold_release_wait(struct ch_ctx *ctx, struct ch_uuid *
  * orders was just being reserved, and then the transaction must not be kept. */
 CH_MUST_CHECK enum ch_err hold_release_in_wait(struct ch_tx *tx, struct ch_uuid *ids, size_t count,
                                                struct ch_str reason);
+/** Nobody knows any more whose the orders were, nor what their buyers have of SKUs with a limit; stock and states stay.
+ * For accounts that order nothing any more. In a transaction of the caller's; `ids` as above. */
+CH_MUST_CHECK enum ch_err hold_forget_buyers_in_wait(struct ch_tx *tx, struct ch_uuid *ids, size_t count);
 /** The hold is a sale; what is no hold any more stays as it is. */
 CH_MUST_CHECK enum ch_err hold_sold_wait(struct ch_ctx *ctx, const struct ch_uuid *ids, size_t count);
 /** Up to `limit` orders whose holds nobody spoke of for their time to live. */

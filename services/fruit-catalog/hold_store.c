@@ -77,6 +77,19 @@ enum ch_err hold_release_wait(struct ch_ctx *ctx, struct ch_uuid *ids, size_t co
     return err;
 }
 
+enum ch_err hold_forget_buyers_in_wait(struct ch_tx *tx, struct ch_uuid *ids, size_t count)
+{
+    struct ch_pg_args args;
+    enum ch_err err;
+
+    tx->ctx->step = "forget buyers";
+    count = ids_sort_unique(ids, count);
+    ch_pg_args_init(&args, tx->ctx);
+    ch_pg_uuid_array(&args, ids, count);
+    err = ch_tx_send(tx, Q_RELEASE_LOCK, &args);
+    return err ? err : ch_tx_run_wait(tx, Q_HOLDS_FORGET_BUYERS, &args, NULL);
+}
+
 enum ch_err hold_sold_wait(struct ch_ctx *ctx, const struct ch_uuid *ids, size_t count)
 {
     struct ch_pg_args args;

@@ -67,7 +67,7 @@ enum ch_err cancellation_find_wait(struct ch_ctx *ctx, struct ch_uuid order_id,
 
 enum ch_err cancellation_lock_wait(struct ch_tx *tx, struct ch_uuid order_id, struct cancel_facts *ret_facts)
 {
-    enum { COL_STATUS, COL_BUYER, COL_ORDER_NO, COL_TOTAL, COL_STATE, COL_ACTOR, COL_REASON, COL_TRACEPARENT };
+    enum { COL_STATUS, COL_ORDER_NO, COL_TOTAL, COL_STATE, COL_ACTOR, COL_REASON, COL_TRACEPARENT };
     struct ch_pg_rows *rows CH_PG_ROWS = NULL;
     struct ch_arena *arena = tx->ctx->arena;
     struct ch_pg_args args;
@@ -81,7 +81,6 @@ enum ch_err cancellation_lock_wait(struct ch_tx *tx, struct ch_uuid order_id, st
         return CH_ERR_NOT_FOUND;
     *ret_facts = (struct cancel_facts){
         .order_id = order_id,
-        .buyer_id = ch_pg_get_uuid(rows, 0, COL_BUYER),
         .status = (enum order_status)index_of(order_status_names, ch_pg_get_str(rows, 0, COL_STATUS)),
         .state = (enum cancel_state)index_of(cancel_state_names, ch_pg_get_str(rows, 0, COL_STATE)),
         .actor = order_actor_parse(ch_pg_get_str(rows, 0, COL_ACTOR)),
@@ -93,7 +92,8 @@ enum ch_err cancellation_lock_wait(struct ch_tx *tx, struct ch_uuid order_id, st
     return CH_OK;
 }
 
-// contracts/asyncapi.yaml, data of order.cancelled.v1: no note, for it may name people.
+// contracts/asyncapi.yaml, data of order.cancelled.v1: no note, for it may name people, and no buyer, for
+// nobody needs it.
 static struct ch_str event_data(struct ch_arena *arena, const struct cancel_facts *facts)
 {
     struct ch_buf text;
@@ -105,7 +105,6 @@ static struct ch_str event_data(struct ch_arena *arena, const struct cancel_fact
     ch_jw_object(&jw);
     ch_jw_kuuid(&jw, "orderId", facts->order_id);
     ch_jw_kstr(&jw, "orderNo", facts->order_no);
-    ch_jw_kuuid(&jw, "buyerId", facts->buyer_id);
     ch_jw_kcstr(&jw, "actor", order_actor_name(facts->actor));
     ch_jw_kcstr(&jw, "reason", cancel_reason_names[facts->reason]);
     ch_jw_kint(&jw, "refundKrw", facts->total_krw);

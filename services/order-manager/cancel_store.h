@@ -23,7 +23,7 @@ CH_MUST_CHECK enum ch_err cancellation_find_wait(struct ch_ctx *ctx, struct ch_u
 
 /** An order and the wish to cancel it, both locked. */
 struct cancel_facts {
-    struct ch_uuid order_id, buyer_id;
+    struct ch_uuid order_id;
     enum order_status status;
     enum cancel_state state;
     enum order_actor actor;

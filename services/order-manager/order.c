@@ -139,6 +139,11 @@ static enum ch_err order_answer_again(struct ch_ctx *ctx, struct order *order, c
     return CH_OK;
 }
 
+static enum ch_err refuse_erased(struct ch_ctx *ctx)
+{
+    return ch_fail(ctx, CH_ERR_FORBIDDEN, NULL, NULL, "탈퇴한 계정으로는 주문할 수 없습니다");
+}
+
 // Stores the reserved order. An order number taken by chance is replaced once; what loses to an earlier order of the
 // same key gives its stock back and answers that order. order->cluster_run stays that of before the reservation: after
 // a crash in between the order must not be stored, because the reservation may have gone with it.
@@ -169,6 +174,8 @@ static enum ch_err order_store_wait(struct ch_ctx *ctx, struct order *order)
     CH_IGNORE(catalog_release_wait(ctx, order->order_id, "order_not_stored"));
     if (err)
         return err;
+    if (earlier.is_erased)
+        return refuse_erased(ctx);
     if (!earlier.is_used)
         return ch_fail(ctx, CH_ERR_UNAVAILABLE, NULL, NULL, "주문을 마치지 못했습니다. 같은 키로 다시 시도해 주세요");
     return order_answer_again(ctx, order, &earlier);
@@ -184,7 +191,7 @@ static enum ch_err order_place_once_wait(struct ch_ctx *ctx, struct order *order
     if (key.is_used)
         return order_answer_again(ctx, order, &key);
     if (key.is_erased)
-        return ch_fail(ctx, CH_ERR_FORBIDDEN, NULL, NULL, "탈퇴한 계정으로는 주문할 수 없습니다");
+        return refuse_erased(ctx);
     err = CH_POINT(PLACE_RESERVED);
     if (err)
         return err;

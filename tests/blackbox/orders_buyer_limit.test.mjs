@@ -123,7 +123,7 @@ test('a refused order frees its key', async () => {
   const [key, body] = [newKey(), orderBody(sku, 1)];
   assertRefused(await buyer.send(body, key), sku, 1, 0);
   await buyer.cancel(first.orderId);
-  await until(async () => (await countedOf(sku))[buyer.sub] === 0, { within: 15_000, what: 'the cancelled box to be given back' });
+  await until(async () => !(buyer.sub in (await countedOf(sku))), { within: 15_000, what: 'the cancelled box to be given back' });
   assert.equal((await buyer.send(body, key)).status, 201);
 });
 
@@ -287,7 +287,7 @@ test('another buyer gets nothing from what this one gave back', async () => {
   const order = await buyer.buys(sku, 2);
   await other.buys(sku, 2);
   await buyer.cancel(order.orderId);
-  await until(async () => (await countedOf(sku))[buyer.sub] === 0, { within: 15_000, what: 'the cancelled boxes to be given back' });
+  await until(async () => !(buyer.sub in (await countedOf(sku))), { within: 15_000, what: 'the cancelled boxes to be given back' });
   assertRefused(await other.order(sku, 1), sku, 2, 0);
 });
 

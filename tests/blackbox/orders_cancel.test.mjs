@@ -287,7 +287,7 @@ test('the event of a cancellation gives the stock back once, however often it co
   const order = await buyer.buys(sku, 5);
   await expectJson(200, path(order.orderId), { token: buyer.token });
   await untilStock(sku, 7);
-  const data = { orderId: order.orderId, orderNo: order.orderNo, buyerId: buyer.sub, actor: 'buyer', reason: 'CHANGED_MIND', refundKrw: order.totalKrw, cancelledAt: new Date().toISOString() };
+  const data = { orderId: order.orderId, orderNo: order.orderNo, actor: 'buyer', reason: 'CHANGED_MIND', refundKrw: order.totalKrw, cancelledAt: new Date().toISOString() };
   const event = () => cloudEvent('order.cancelled.v1', '/gwasuwon/order-manager', order.orderId, data);
   const [one, two] = [event(), event()];
   await publishEvents('order.cancelled.v1', one, one, two);

@@ -56,7 +56,7 @@ async function clear(world) {
   await world.stopAll();
   for (const schema of ['orders', 'delivery', 'catalog']) await world.db.query(`UPDATE ${schema}.outbox SET sent_at = now() WHERE sent_at IS NULL`);
   await world.db.query(`UPDATE orders.cancellations SET state = 'REFUSED', finished_at = now() WHERE state = 'REQUESTED'`);
-  await world.db.query(`UPDATE catalog.holds SET state = 'RELEASED' WHERE state = 'HELD'`);
+  await world.db.query(`UPDATE catalog.holds SET state = 'RELEASED', buyer_id = NULL WHERE state = 'HELD'`);
   const connection = await amqp.connect(world.amqpUri);
   const channel = await connection.createChannel();
   for (const name of world.queues) await channel.purgeQueue(name);

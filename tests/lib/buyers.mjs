@@ -4,11 +4,12 @@
 import { rows, value } from './db.mjs';
 
 // How many rows of sku_buyers are not what the holds that are HELD or SOLD say, missing ones included; and rows of SKUs without a limit.
+// A hold of an account that was erased has no buyer.
 export const BUYERS_WRONG = `
   SELECT count(*) FROM (
     SELECT l.sku_id, h.buyer_id, sum(l.quantity) AS quantity
     FROM catalog.hold_lines l JOIN catalog.holds h USING (order_id) JOIN catalog.skus s USING (sku_id)
-    WHERE h.state IN ('HELD', 'SOLD') AND s.per_buyer_limit IS NOT NULL
+    WHERE h.state IN ('HELD', 'SOLD') AND h.buyer_id IS NOT NULL AND s.per_buyer_limit IS NOT NULL
     GROUP BY l.sku_id, h.buyer_id) AS held
   FULL JOIN catalog.sku_buyers b USING (sku_id, buyer_id)
   WHERE coalesce(held.quantity, 0) <> coalesce(b.quantity, 0)

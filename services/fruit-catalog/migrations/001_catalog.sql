@@ -265,13 +265,13 @@ SELECT catalog.stock_ledger_turn(1200, 2);
 -- was released before it asked (CLOSED: it never will hold stock).
 CREATE TABLE catalog.holds (
     order_id   uuid PRIMARY KEY,
-    buyer_id   uuid,
+    buyer_id   uuid, -- while it holds something; null also when the account was erased
     state      text NOT NULL CHECK (state IN ('HELD', 'SOLD', 'RELEASED', 'CLOSED')),
     expires_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT holds_expire CHECK (state <> 'HELD' OR expires_at IS NOT NULL),
-    CONSTRAINT holds_buyer CHECK (state = 'CLOSED' OR buyer_id IS NOT NULL)
+    CONSTRAINT holds_buyer CHECK (state IN ('HELD', 'SOLD') OR buyer_id IS NULL)
 );
 CREATE INDEX holds_expiring ON catalog.holds (expires_at, order_id) WHERE state = 'HELD';
 
@@ -288,11 +288,12 @@ CREATE TABLE catalog.hold_lines (
 );
 
 -- What each buyer has of a SKU with a limit per buyer: the boxes of the holds that are HELD or SOLD. Of a SKU without a limit there is no
--- row. Written under the SKU's lock alone: by reservations, by releases, and when a limit is set or taken away.
+-- row, nor of a buyer who has none. Written under the SKU's lock alone: by reservations, by releases, when a limit is set or taken away, and
+-- when an account is erased.
 CREATE TABLE catalog.sku_buyers (
     sku_id   uuid NOT NULL,
     buyer_id uuid NOT NULL,
-    quantity integer NOT NULL CHECK (quantity >= 0),
+    quantity integer NOT NULL CHECK (quantity > 0),
     PRIMARY KEY (sku_id, buyer_id)
 ) WITH (fillfactor = 50);
 

@@ -75,11 +75,12 @@ FOR NO KEY UPDATE;
 -- name: release_write :write
 -- Gives back once what the orders $1 hold or bought, and closes those never seen. Answers the products whose stock rose, and how many
 -- orders hold nothing now: fewer than asked when one of them was just being reserved by somebody else, and then nothing may be kept.
--- $1 has no duplicates.
+-- $1 has no duplicates. What holds nothing needs no buyer any more: he is forgotten, and his row of sku_buyers with the last of his boxes.
 WITH held AS MATERIALIZED (
-    SELECT order_id FROM catalog.holds WHERE order_id = ANY ($1::uuid[]) AND state IN ('HELD', 'SOLD') ORDER BY order_id FOR UPDATE
+    SELECT order_id, buyer_id FROM catalog.holds WHERE order_id = ANY ($1::uuid[]) AND state IN ('HELD', 'SOLD') ORDER BY order_id FOR UPDATE
 ), released AS (
-    UPDATE catalog.holds h SET state = 'RELEASED', updated_at = now() FROM held WHERE h.order_id = held.order_id RETURNING h.order_id, h.buyer_id
+    UPDATE catalog.holds h SET state = 'RELEASED', buyer_id = NULL, updated_at = now() FROM held WHERE h.order_id = held.order_id
+    RETURNING h.order_id, held.buyer_id
 ), closed AS (
     INSERT INTO catalog.holds (order_id, state)
     SELECT t.order_id, 'CLOSED' FROM unnest($1::uuid[]) AS t (order_id) ORDER BY t.order_id
@@ -95,11 +96,15 @@ WITH held AS MATERIALIZED (
     FROM (SELECT sku_id, sum(quantity)::int4 AS quantity FROM line GROUP BY sku_id) AS t
     WHERE s.sku_id = t.sku_id
     RETURNING s.sku_id, s.product_id, s.available - t.quantity AS available_before
+), share AS MATERIALIZED (
+    SELECT sku_id, buyer_id, sum(quantity)::int4 AS quantity FROM line GROUP BY sku_id, buyer_id
 ), allowed_again AS (
     UPDATE catalog.sku_buyers b
     SET quantity = b.quantity - t.quantity
-    FROM (SELECT sku_id, buyer_id, sum(quantity)::int4 AS quantity FROM line GROUP BY sku_id, buyer_id) AS t
-    WHERE b.sku_id = t.sku_id AND b.buyer_id = t.buyer_id
+    FROM share t
+    WHERE b.sku_id = t.sku_id AND b.buyer_id = t.buyer_id AND b.quantity <> t.quantity
+), forgotten AS (
+    DELETE FROM catalog.sku_buyers b USING share t WHERE b.sku_id = t.sku_id AND b.buyer_id = t.buyer_id AND b.quantity = t.quantity
 ), ledger AS (
     INSERT INTO catalog.stock_ledger (ledger_id, sku_id, kind, delta, available_after, reason, actor, order_id)
     SELECT catalog.uuid_v7(), l.sku_id, 'RELEASE', l.quantity, b.available_before + l.running, $2::text, 'system', l.order_id
@@ -110,6 +115,25 @@ WITH held AS MATERIALIZED (
            (SELECT count(*) FROM catalog.holds WHERE order_id = ANY ($1::uuid[]) AND state IN ('RELEASED', 'CLOSED')) AS count
 )
 SELECT settled.count, back.product_id FROM settled LEFT JOIN (SELECT DISTINCT product_id FROM back) AS back ON true;
+
+-- name: holds_forget_buyers :write
+-- After release_lock of the same orders $1: their buyers' accounts are gone, and order nothing any more (OrderManager sees to it), so nobody needs
+-- to know what they have of a SKU with a limit. The holds stay what they are; a release to come finds no share to give back.
+WITH theirs AS MATERIALIZED (
+    SELECT order_id, buyer_id FROM catalog.holds WHERE order_id = ANY ($1::uuid[]) AND buyer_id IS NOT NULL ORDER BY order_id FOR UPDATE
+), nobodys AS (
+    UPDATE catalog.holds h SET buyer_id = NULL, updated_at = now() FROM theirs WHERE h.order_id = theirs.order_id
+), share AS MATERIALIZED (
+    SELECT l.sku_id, theirs.buyer_id, sum(l.quantity)::int4 AS quantity
+    FROM catalog.hold_lines l JOIN theirs USING (order_id)
+    GROUP BY l.sku_id, theirs.buyer_id
+), lessened AS (
+    UPDATE catalog.sku_buyers b
+    SET quantity = b.quantity - t.quantity
+    FROM share t
+    WHERE b.sku_id = t.sku_id AND b.buyer_id = t.buyer_id AND b.quantity <> t.quantity
+)
+DELETE FROM catalog.sku_buyers b USING share t WHERE b.sku_id = t.sku_id AND b.buyer_id = t.buyer_id AND b.quantity = t.quantity;
 
 -- name: holds_expired :read
 -- Holds that nobody spoke of for their time to live, oldest first. Being here changes nothing: OrderManager is asked.

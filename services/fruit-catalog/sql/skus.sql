@@ -40,7 +40,8 @@ SET grade = $2::text, weight_g = $3::int4, count_min = $4::int4, count_max = $5:
 WHERE sku_id = $1::uuid;
 
 -- name: sku_buyers_count :write
--- The SKU $1 gets a limit per buyer, and its lock is held: what each buyer has of it already. The ledger leads to its orders; of a SKU whose
+-- The SKU $1 gets a limit per buyer, and its lock is held: what each buyer has of it already (of an erased account nobody knows
+-- any more). The ledger leads to its orders; of a SKU whose
 -- ledger has lost months every line is looked at.
 INSERT INTO catalog.sku_buyers (sku_id, buyer_id, quantity)
 SELECT l.sku_id, h.buyer_id, sum(l.quantity)::int4
@@ -50,7 +51,7 @@ FROM (SELECT order_id FROM catalog.stock_ledger
       SELECT order_id FROM catalog.hold_lines
       WHERE sku_id = $1::uuid AND EXISTS (SELECT FROM catalog.stock_carried WHERE sku_id = $1::uuid)) AS asked
 JOIN catalog.holds h USING (order_id) JOIN catalog.hold_lines l USING (order_id)
-WHERE h.state IN ('HELD', 'SOLD') AND l.sku_id = $1::uuid
+WHERE h.state IN ('HELD', 'SOLD') AND h.buyer_id IS NOT NULL AND l.sku_id = $1::uuid
 GROUP BY l.sku_id, h.buyer_id;
 
 -- name: sku_buyers_forget :write

@@ -13,7 +13,7 @@ FROM orders.cancellations c LEFT JOIN orders.refunds r USING (order_id)
 WHERE c.order_id = $1::uuid;
 
 -- name: cancellation_lock :write
-SELECT o.status, o.buyer_id, o.order_no, o.total_krw, c.state, c.actor, c.reason, c.traceparent
+SELECT o.status, o.order_no, o.total_krw, c.state, c.actor, c.reason, c.traceparent
 FROM orders.orders o JOIN orders.cancellations c USING (order_id)
 WHERE o.order_id = $1::uuid
 FOR NO KEY UPDATE;

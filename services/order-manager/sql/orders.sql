@@ -5,7 +5,8 @@
 -- Orders, lines, first timeline entry and order.placed of a whole batch in one commit. Returns the ids that became orders:
 -- an id that is missing lost against a fence or against an earlier order with the same buyer and key, or its reservation may be lost:
 -- $28 is what order_by_keys answered before the stock was reserved, and if this database has crashed since then, the reservation may
--- have gone with it. Null: the reservation has reached the disk. Keys go in one order, so that two batches that hold the same ones do not wait
+-- have gone with it. Null: the reservation has reached the disk. Nor does an id become an order whose account was erased since: FruitCatalog may have
+-- forgotten what the account had of a SKU with a limit when it reserved. Keys go in one order, so that two batches that hold the same ones do not wait
 -- for each other for ever.
 WITH input AS (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::bytea[], $6::int8[], $7::int8[], $8::bytea[], $9::text[],
@@ -18,8 +19,9 @@ WITH input AS (
     SELECT order_id, 'PLACED', order_no, buyer_id, idempotency_key, request_hash, items_krw, shipping_fee_krw, items_krw + shipping_fee_krw,
            personal, masked_payment_token, reply, created_at, created_at
     FROM input
-    WHERE cluster_run IS NULL
-       OR cluster_run = (SELECT extract(epoch FROM pg_postmaster_start_time()) || '/' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()))
+    WHERE (cluster_run IS NULL
+           OR cluster_run = (SELECT extract(epoch FROM pg_postmaster_start_time()) || '/' || extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time())))
+      AND NOT EXISTS (SELECT FROM orders.erasures e WHERE e.account_id = input.buyer_id)
     ORDER BY buyer_id, idempotency_key, order_id
     ON CONFLICT DO NOTHING
     RETURNING order_id

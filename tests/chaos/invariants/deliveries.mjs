@@ -62,7 +62,7 @@ export const advancesKept = {
   },
 };
 
-const CONSUMERS = { 'order.placed.v1': ['delivery-mock.order-placed'], 'delivery.status-changed.v1': ['order-manager.delivery-status-changed'], 'order.cancelled.v1': ['fruit-catalog.order-cancelled'], 'order.erased.v1': ['delivery-mock.order-erased'] };
+const CONSUMERS = { 'order.placed.v1': ['delivery-mock.order-placed'], 'delivery.status-changed.v1': ['order-manager.delivery-status-changed'], 'order.cancelled.v1': ['fruit-catalog.order-cancelled'], 'order.erased.v1': ['delivery-mock.order-erased', 'fruit-catalog.order-erased'] };
 
 export const eventsOnce = {
   invariant: 'events_once',

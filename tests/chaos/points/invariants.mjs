@@ -22,7 +22,7 @@ const QUERIES = {
   // What is counted of each buyer is what the holds that wait or are sold say.
   buyers: `SELECT sku_id, format('%s boxes counted of buyer %s, %s held and sold', coalesce(b.quantity, 0), buyer_id, coalesce(held.quantity, 0)) AS what
            FROM (SELECT l.sku_id, h.buyer_id, sum(l.quantity) AS quantity FROM catalog.hold_lines l JOIN catalog.holds h USING (order_id)
-                 WHERE h.state IN ('HELD', 'SOLD') GROUP BY l.sku_id, h.buyer_id) AS held
+                 WHERE h.state IN ('HELD', 'SOLD') AND h.buyer_id IS NOT NULL GROUP BY l.sku_id, h.buyer_id) AS held
            FULL JOIN catalog.sku_buyers b USING (sku_id, buyer_id)
            WHERE sku_id = ANY ($1::uuid[]) AND cardinality($2::int[]) >= 0 AND coalesce(b.quantity, 0) <> coalesce(held.quantity, 0)`,
   holds: `SELECT DISTINCT l.sku_id, format('hold %s is %s, order %s', h.order_id, h.state, coalesce(o.status, 'unknown')) AS what
