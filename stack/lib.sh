@@ -208,6 +208,7 @@ launch() {
     exec 9>&-
     cd "$VAR" || exit
     ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
+    ulimit -S -c 0 # a core file would hold what a program has in memory: passwords, addresses
     record "$name" "$BASHPID"
     exec env --default-signal=INT,QUIT setsid "$@" >>"$log" 2>&1 </dev/null
   ) &

@@ -9,21 +9,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { filesUnder, isSecretFile, secrets } from '../lib/secrets.mjs';
 import { ROOT, SERVICES, binaryOf, environmentOf, service, stack } from '../lib/stack.mjs';
 
 const read = (path) => readFileSync(path, 'utf8');
-const filesUnder = (folder) => readdirSync(folder, { recursive: true }).map((name) => join(folder, name)).filter((path) => statSync(path).isFile());
-
-// name: value. The password of the demo accounts is none: ./dev up prints it for people.
-function secrets() {
-  const found = new Map();
-  for (const [, name, value] of read(join(stack.var, 'secrets.env')).matchAll(/^(\w+)=(.+)$/gm)) if (name !== 'DEMO_PASSWORD') found.set(name, value);
-  for (const path of filesUnder(join(stack.var, 'keys'))) {
-    if (/\.(token|secret)$/.test(path)) found.set(path, read(path).trim());
-    if (path.endsWith('.pem')) found.set(path, read(path).split('\n')[3]);
-  }
-  return found;
-}
 const SECRETS = secrets();
 
 function assertClean(text, where) {
@@ -36,7 +25,7 @@ test('there are secrets to look for, and the look finds one', () => {
 });
 
 test('secret files are readable by their owner alone', () => {
-  for (const path of [join(stack.var, 'secrets.env'), ...filesUnder(join(stack.var, 'env')), ...filesUnder(join(stack.var, 'keys')).filter((name) => /\.(pem|token|secret)$/.test(name))])
+  for (const path of [join(stack.var, 'secrets.env'), ...filesUnder(join(stack.var, 'env')), ...filesUnder(join(stack.var, 'keys')).filter(isSecretFile)])
     assert.equal(statSync(path).mode & 0o077, 0, path);
 });
 

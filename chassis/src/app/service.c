@@ -48,6 +48,19 @@ static void raise_descriptor_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit); // refused: what we have must do
 }
 
+// A core file holds what requests hold: names, addresses, tokens, keys. One byte: no file is that short, and no program
+// that the kernel pipes cores to is called at 1 (core(5)), which at 0 it would be. Who must have one raises the soft
+// limit of the running process: prlimit --pid PID --core=unlimited:.
+static void leave_no_core(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_CORE, &limit) || limit.rlim_max == 0)
+        return;
+    limit.rlim_cur = 1;
+    (void)setrlimit(RLIMIT_CORE, &limit); // lowering is never refused
+}
+
 // All threads inherit the mask; only the main thread takes these, one at a time.
 static void block_signals(sigset_t *ret_set)
 {
@@ -350,6 +363,7 @@ static int serve(const struct ch_service *service)
 
     ch_process = (struct ch_process){.service = service, .start_ns = ch_now_ns()};
     block_signals(&signals);
+    leave_no_core(); // before any secret is read
     raise_descriptor_limit();
     register_dependencies();
     for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]) && !code; i++) {
