@@ -22,6 +22,7 @@ import { interactionPages } from './src/pages/interaction.mjs';
 import { Passwords } from './src/passwords.mjs';
 import { makeProvider } from './src/provider.mjs';
 import { makeRouter } from './src/router.mjs';
+import { Shop } from './src/shop.mjs';
 
 const SWEEP_MS = 60_000;
 const RUNNING_MAX = 1000;
@@ -49,8 +50,9 @@ class Service {
     this.passwords = new Passwords(config.hashConcurrency);
     this.mailbox = new Mailbox(config.mailDir, config.issuer);
     this.browsers = new Browsers(config.secret);
-    this.accounts = new Accounts(config, this);
     this.keyring = new Keyring(config);
+    this.shop = new Shop(config, this);
+    this.accounts = new Accounts(config, this);
     this.admin = new Admin(config, this.db);
     this.server = createServer({ requestTimeout: 30_000, headersTimeout: 15_000, keepAliveTimeout: 75_000 }, (req, res) => this.#count(req, res));
   }

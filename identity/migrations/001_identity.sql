@@ -62,5 +62,14 @@ GRANT SELECT ON identity.accounts TO identity_app;
 GRANT INSERT (account_id, login, email, password_hash), UPDATE (password_hash, password_changed_at) ON identity.accounts TO identity_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON identity.records, identity.attempts, identity.pledges TO identity_app;
 
+-- Closes a buyer's account, and answers its login. The owner's rights for this alone: the service may delete no account otherwise, nor one of a
+-- farmer or an operator.
+CREATE FUNCTION identity.close_buyer(closed uuid) RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM identity.accounts WHERE account_id = closed AND role = 'buyer' RETURNING login
+$$;
+REVOKE ALL ON FUNCTION identity.close_buyer(uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION identity.close_buyer(uuid) TO identity_app;
+
 -- migrate:down
+DROP FUNCTION identity.close_buyer(uuid);
 DROP TABLE identity.pledges, identity.attempts, identity.records, identity.accounts;

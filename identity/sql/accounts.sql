@@ -17,6 +17,19 @@ ON CONFLICT (login) DO NOTHING RETURNING account_id;
 -- name: account_set_password
 UPDATE identity.accounts SET password_hash = $2::text, password_changed_at = now() WHERE account_id = $1::uuid;
 
+-- name: account_close
+-- Everything of a buyer at once: what it was signed in with, what waits for a mail, the account. Sessions stay until they are swept, as when they
+-- are ended. Farmers and operators are not closed by themselves.
+WITH gone AS MATERIALIZED (
+    SELECT identity.close_buyer($1::uuid) AS login
+), dead AS (
+    UPDATE identity.records SET expires_at = now()
+    WHERE kind = 'Session' AND account_id = $1::uuid AND expires_at > now() AND (SELECT login FROM gone) IS NOT NULL
+), revoked AS (
+    DELETE FROM identity.records WHERE kind <> 'Session' AND account_id = $1::uuid AND (SELECT login FROM gone) IS NOT NULL
+)
+DELETE FROM identity.pledges WHERE login = (SELECT login FROM gone);
+
 -- name: attempt_locked_s
 SELECT ceil(extract(epoch FROM locked_until - now()))::int AS seconds FROM identity.attempts WHERE subject_hash = $1::bytea AND locked_until > now();
 

@@ -22,8 +22,8 @@ const sha256 = (secret) => createHash('sha256').update(secret).digest();
 const isAddress = (login) => login.includes('@') && LOGIN.test(login);
 
 export class Accounts {
-  constructor(config, { db, passwords, mailbox, browsers }) {
-    Object.assign(this, { config, db, passwords, mailbox, browsers });
+  constructor(config, { db, passwords, mailbox, browsers, shop }) {
+    Object.assign(this, { config, db, passwords, mailbox, browsers, shop });
     this.hidden = subjectsOf(config.secret);
     this.perClient = new Limiter(config.attemptsPerMinute, 60, Math.max(1, Math.ceil(config.attemptsPerMinute * BURST)));
     this.perAddress = new Limiter(config.mailsPerHour, 3600);
@@ -184,6 +184,21 @@ export class Accounts {
     else await this.db.run('account_records_end', accountId);
     await this.db.run('pledge_forget_account', accountId);
     await this.db.run('attempt_forget', this.hidden(login));
+  }
+
+  // close: {} or { refusal } or { open } or { isAway }. The shop forgets the person first; whatever fails, the account is there to ask again.
+  async close(client, account, sessionUid, password) {
+    const { account_id: accountId, login, email } = account;
+    const outcome = await this.#asKnown(client, login, this.browsers.bucketOfSession(sessionUid, login), (who) => this.#check(who, login, password));
+    if (outcome.refusal) return outcome;
+    const erased = await this.shop.erase(accountId);
+    if (erased.open || erased.isAway) return erased;
+    await this.db.run('account_close', accountId);
+    await this.db.run('attempt_forget', this.hidden(login));
+    await this.mailbox.forget(email);
+    changes.inc({ what: 'closed' });
+    log.info('account.closed', { sub: accountId });
+    return {};
   }
 
   sessions(accountId) {

@@ -30,6 +30,7 @@ const origins = {
     return list.every((one) => readUrl(one, ['http:', 'https:'])?.origin === one) ? list : undefined;
   },
 };
+const optionalUrl = { rule: 'an http(s) URL, or empty', read: (value) => (value === '' || readUrl(value, ['http:', 'https:']) ? value : undefined) };
 const database = { rule: 'a postgresql:// URL', read: (value) => (readUrl(value, ['postgresql:', 'postgres:']) ? value : undefined) };
 
 // name, type, default (none: it must be given), sentence; a secret is never shown.
@@ -58,6 +59,8 @@ export const SETTINGS = [
   { name: 'LOCK_MAX_S', type: whole(1, 86_400), fallback: '900', help: 'how long at most' },
   { name: 'ATTEMPTS_PER_MINUTE', type: whole(1, 1_000_000), fallback: '30', help: 'failed sign-ins, sign-ups and resets one client may try in a minute' },
   { name: 'MAILS_PER_HOUR', type: whole(1, 1_000_000), fallback: '5', help: 'mails that one address may be sent in an hour' },
+  { name: 'ERASURE_URL', type: optionalUrl, fallback: '', help: 'where a person\'s token asks by POST that the shop forgets the person, before an account is closed; empty: there is no shop' },
+  { name: 'ERASURE_TIMEOUT_MS', type: whole(100, 30_000), fallback: '6000', help: 'patience with that' },
   { name: 'DRAIN_WAIT_MS', type: whole(0, 60_000), fallback: '100', help: 'after SIGTERM: how long new requests are still taken' },
   { name: 'DRAIN_TIMEOUT_MS', type: whole(100, 120_000), fallback: '10000', help: 'after that: how long running ones may take' },
   { name: 'LOG_LEVEL', type: oneOf('debug', 'info', 'warn', 'error'), fallback: 'info', help: 'what is logged' },

@@ -37,6 +37,14 @@ export class Mailbox {
     await Promise.all(names.slice(KEPT).map((old) => unlink(join(this.folder, old)).catch(() => {})));
   }
 
+  // A person who is gone leaves no mails.
+  async forget(to) {
+    const isTheirs = async (name) => (await readFile(join(this.folder, name), 'utf8').catch(() => '')).split('\r\n\r\n')[0].split('\r\n').includes(`To: ${to}`);
+    const names = this.#names();
+    const theirs = await Promise.all(names.map(isTheirs));
+    await Promise.all(names.filter((_, index) => theirs[index]).map((name) => unlink(join(this.folder, name)).catch(() => {})));
+  }
+
   #names() {
     return readdirSync(this.folder).filter((name) => /^[^.].*\.eml$/.test(name)).sort().reverse();
   }

@@ -16,7 +16,7 @@ export const statements = new Histogram({
   buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1],
 });
 export const signIns = new Counter({ name: 'identity_sign_ins_total', help: 'Sign-ins by outcome: ok, refused, locked, limited, busy', registers, labelNames: ['outcome'] });
-export const changes = new Counter({ name: 'identity_changes_total', help: 'What accounts went through: signed_up, password_changed, password_reset, session_ended', registers, labelNames: ['what'] });
+export const changes = new Counter({ name: 'identity_changes_total', help: 'What accounts went through: signed_up, password_changed, password_reset, session_ended, closed', registers, labelNames: ['what'] });
 export const tokens = new Counter({ name: 'identity_tokens_total', help: 'Token requests by grant and outcome', registers, labelNames: ['grant', 'outcome'] });
 export const reuses = new Counter({ name: 'identity_refresh_reuses_total', help: 'Refresh tokens that came twice: their family was revoked', registers });
 export const keyChanges = new Counter({ name: 'identity_key_changes_total', help: 'Changes of the signing key that were taken up', registers });

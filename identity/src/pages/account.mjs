@@ -9,10 +9,11 @@ import { createRequire } from 'node:module';
 import { PAGES_CLIENT } from '../directory.mjs';
 import { answerFault } from '../frame.mjs';
 import { clientOf, seeOther, show } from '../router.mjs';
+import { closingPages } from './closing.mjs';
 import { refuse } from './refusals.mjs';
 import * as views from './views.mjs';
 
-const PAGES = ['/account', '/account/password', '/account/devices', '/operator/mail'];
+const PAGES = ['/account', '/account/close', '/account/password', '/account/devices', '/operator/mail'];
 const css = readFileSync(new URL('../../static/identity.css', import.meta.url), 'utf8');
 const library = readFileSync(createRequire(import.meta.url).resolve('oauth4webapi'), 'utf8').replace(/\n\/\/# sourceMappingURL=.*\s*$/, '\n');
 
@@ -112,6 +113,7 @@ export function accountPages(provider, { config, accounts, mailbox, keyring }) {
     'POST /account/password': signedIn(change),
     'GET /account/devices': signedIn(listDevices),
     'POST /account/devices': signedIn(endDevice),
+    ...closingPages(signedIn, csrfOf, accounts),
     'GET /operator/mail': signedIn(showMails),
     'GET /password/forgot': showForgot,
     'POST /password/forgot': forgot,

@@ -93,6 +93,7 @@ export const account = ({ login, role }) => layout('내 계정', html`
       <li><a href="/auth/account/password"><strong>비밀번호 변경</strong><span>다른 기기에서는 로그아웃됩니다.</span></a></li>
       <li><a href="/auth/account/devices"><strong>로그인된 기기</strong><span>어디에서 로그인했는지 보고, 로그아웃시킵니다.</span></a></li>
       ${role === 'operator' ? html`<li><a href="/auth/operator/mail"><strong>보낸 메일</strong><span>실제로 보내지 않은 메일을 봅니다.</span></a></li>` : ''}
+      ${role === 'buyer' ? html`<li><a href="/auth/account/close"><strong>회원 탈퇴</strong><span>계정과 개인정보를 모두 지웁니다.</span></a></li>` : ''}
       <li><a href="/auth/session/end"><strong>로그아웃</strong><span>이 기기에서 로그아웃합니다.</span></a></li>
     </ul>`);
 
