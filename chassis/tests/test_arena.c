@@ -81,13 +81,29 @@ static void test_arena__copies_text(void **state)
     ch_arena_free(NULL);
 }
 
+static void test_arena__writes_ids_and_times(void **state)
+{
+    struct ch_arena *arena = ch_arena_new(4096);
+    struct ch_uuid id;
+
+    (void)state;
+    assert_int_equal(ch_uuid_parse(CH_STR("018F0000-0000-7000-9000-000000000001"), &id), CH_OK);
+    assert_string_equal(ch_arena_uuid(arena, id), "018f0000-0000-7000-9000-000000000001");
+    assert_string_equal(ch_arena_uuid(arena, (struct ch_uuid){0}), "");
+    assert_string_equal(ch_arena_time(arena, 1500), "1970-01-01T00:00:00.001Z");
+    while (ch_arena_alloc(arena, 16)) {
+    }
+    assert_null(ch_arena_uuid(arena, id));
+    assert_null(ch_arena_time(arena, 0));
+    ch_arena_free(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_arena__zeroes_and_aligns),
-        cmocka_unit_test(test_arena__refuses_past_its_limit),
-        cmocka_unit_test(test_arena__array_checks_overflow),
-        cmocka_unit_test(test_arena__copies_text),
+        cmocka_unit_test(test_arena__zeroes_and_aligns),     cmocka_unit_test(test_arena__refuses_past_its_limit),
+        cmocka_unit_test(test_arena__array_checks_overflow), cmocka_unit_test(test_arena__copies_text),
+        cmocka_unit_test(test_arena__writes_ids_and_times),
     };
 
     return cmocka_run_group_tests_name("arena", tests, NULL, NULL);

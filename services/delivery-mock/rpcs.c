@@ -10,37 +10,12 @@
 enum { IDS_MAX = 500, REASON_MIN = 2, REASON_MAX = 200 };
 #define WATCH_STEP_NS INT64_C(10000000000)
 
-static enum ch_err read_uuid(struct ch_ctx *ctx, const char *pointer, const char *text, struct ch_uuid *ret_uuid)
-{
-    if (ch_uuid_parse(ch_str_of(text), ret_uuid))
-        return ch_fail(ctx, CH_ERR_INVALID, pointer, "format", "UUID여야 합니다");
-    return CH_OK;
-}
-
 // ---- messages: everything lies in the arena
 // -----------------------------------------------------------------------------
 
 static char *text(struct ch_arena *arena, struct ch_str s)
 {
     return ch_arena_strdup(arena, s.data ? s : CH_STR(""));
-}
-
-static char *uuid_text(struct ch_arena *arena, struct ch_uuid uuid)
-{
-    char *copy = ch_arena_alloc(arena, CH_UUID_TEXT);
-
-    if (copy && !ch_uuid_is_nil(uuid))
-        ch_uuid_format(uuid, copy);
-    return copy;
-}
-
-static char *time_text(struct ch_arena *arena, int64_t wall_us)
-{
-    char *copy = ch_arena_alloc(arena, CH_TIME_TEXT);
-
-    if (copy)
-        ch_time_format(wall_us, copy);
-    return copy;
 }
 
 static Delivery__V1__DeliveryStatus status_to_message(enum delivery_status status)
@@ -59,11 +34,11 @@ static bool event_to_message(struct ch_arena *arena, const struct tracking_event
     for (int i = 0; i < DELIVERY_STATUS_COUNT; i++)
         if (ch_str_is(event->status, delivery_status_names[i]))
             message->status = status_to_message((enum delivery_status)i);
-    message->order_id = uuid_text(arena, event->order_id);
+    message->order_id = ch_arena_uuid(arena, event->order_id);
     message->sequence = (int32_t)event->sequence;
     message->location = text(arena, event->location);
     message->message = text(arena, event->message);
-    message->at = time_text(arena, event->at_us);
+    message->at = ch_arena_time(arena, event->at_us);
     return message->order_id && message->location && message->message && message->at;
 }
 
@@ -75,13 +50,13 @@ static Delivery__V1__Delivery *delivery_to_message(struct ch_arena *arena, const
     if (!message || (delivery->event_count && !events))
         return NULL;
     delivery__v1__delivery__init(message);
-    message->delivery_id = uuid_text(arena, delivery->delivery_id);
-    message->order_id = uuid_text(arena, delivery->order_id);
+    message->delivery_id = ch_arena_uuid(arena, delivery->delivery_id);
+    message->order_id = ch_arena_uuid(arena, delivery->order_id);
     message->status = status_to_message(delivery->status);
     message->carrier = text(arena, delivery->carrier);
     message->invoice_no = text(arena, delivery->invoice_no);
-    message->created_at = time_text(arena, delivery->created_at_us);
-    message->updated_at = time_text(arena, delivery->updated_at_us);
+    message->created_at = ch_arena_time(arena, delivery->created_at_us);
+    message->updated_at = ch_arena_time(arena, delivery->updated_at_us);
     message->events = ch_arena_array(arena, delivery->event_count, sizeof(message->events[0]));
     message->n_events = delivery->event_count;
     if (!message->delivery_id || !message->order_id || !message->carrier || !message->invoice_no ||
@@ -115,7 +90,7 @@ static enum ch_err rpc_get_deliveries(struct ch_call *call, const void *in, void
     if (!ids || !response->deliveries)
         return CH_ERR_NO_MEMORY;
     for (size_t i = 0; i < count; i++) {
-        err = read_uuid(ctx, ch_arena_printf(ctx->arena, "/order_ids/%zu", i), request->order_ids[i], &ids[i]);
+        err = ch_check_uuid(ctx, ch_arena_printf(ctx->arena, "/order_ids/%zu", i), request->order_ids[i], &ids[i]);
         if (err)
             return err;
     }
@@ -146,7 +121,7 @@ static enum ch_err rpc_cancel_delivery(struct ch_call *call, const void *in, voi
     struct ch_uuid order_id;
     enum ch_err err;
 
-    err = read_uuid(ctx, "/order_id", request->order_id, &order_id);
+    err = ch_check_uuid(ctx, "/order_id", request->order_id, &order_id);
     if (err)
         return err;
     if (reason_length < REASON_MIN || reason_length > REASON_MAX)
@@ -168,7 +143,7 @@ static enum ch_err rpc_advance_delivery(struct ch_call *call, const void *in, vo
     struct ch_uuid order_id;
     enum ch_err err;
 
-    err = read_uuid(ctx, "/order_id", request->order_id, &order_id);
+    err = ch_check_uuid(ctx, "/order_id", request->order_id, &order_id);
     if (err)
         return err;
     if (request->to != DELIVERY__V1__DELIVERY_STATUS__DELIVERY_STATUS_ON_ROUTE &&
@@ -208,7 +183,7 @@ static enum ch_err rpc_watch_delivery(struct ch_call *call, const void *in, void
     enum ch_err err;
 
     (void)out; // a stream: messages leave one by one
-    err = read_uuid(ctx, "/order_id", request->order_id, &follower.order_id);
+    err = ch_check_uuid(ctx, "/order_id", request->order_id, &follower.order_id);
     if (err)
         return err;
     err = delivery_get_wait(ctx, follower.order_id, &delivery);

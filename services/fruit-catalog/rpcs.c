@@ -27,13 +27,6 @@ static enum ch_err check_count(struct ch_ctx *ctx, const char *pointer, size_t c
     return ch_fail(ctx, CH_ERR_INVALID, pointer, "count", "1개 이상 %zu개 이하여야 합니다", max);
 }
 
-static enum ch_err read_uuid(struct ch_ctx *ctx, const char *pointer, const char *text, struct ch_uuid *ret_uuid)
-{
-    if (ch_uuid_parse(ch_str_of(text), ret_uuid))
-        return ch_fail(ctx, CH_ERR_INVALID, pointer, "format", "UUID여야 합니다");
-    return CH_OK;
-}
-
 static enum ch_err read_uuids(struct ch_ctx *ctx, const char *pointer, char *const *texts, size_t count, size_t max,
                               struct ch_uuid **ret_ids)
 {
@@ -47,21 +40,12 @@ static enum ch_err read_uuids(struct ch_ctx *ctx, const char *pointer, char *con
         return CH_ERR_NO_MEMORY;
     for (size_t i = 0; i < count; i++)
         if (ch_uuid_parse(ch_str_of(texts[i]), &ids[i]))
-            return read_uuid(ctx, ch_arena_printf(ctx->arena, "%s/%zu", pointer, i), texts[i], &ids[i]);
+            return ch_check_uuid(ctx, ch_arena_printf(ctx->arena, "%s/%zu", pointer, i), texts[i], &ids[i]);
     *ret_ids = ids;
     return CH_OK;
 }
 
 // ---- snapshots
-
-static char *uuid_text(struct ch_arena *arena, struct ch_uuid uuid)
-{
-    char *text = ch_arena_alloc(arena, CH_UUID_TEXT);
-
-    if (text)
-        ch_uuid_format(uuid, text);
-    return text;
-}
 
 // Strings of a snapshot lie in the call's arena and end with NUL; protobuf-c's fields are not const but only read.
 static char *text_of(struct ch_str str)
@@ -76,9 +60,9 @@ static Catalog__V1__SkuSnapshot *snapshot_message(struct ch_arena *arena, const 
     if (!message)
         return NULL;
     catalog__v1__sku_snapshot__init(message);
-    message->sku_id = uuid_text(arena, sku->sku_id);
-    message->product_id = uuid_text(arena, sku->product_id);
-    message->farm_id = uuid_text(arena, sku->farm_id);
+    message->sku_id = ch_arena_uuid(arena, sku->sku_id);
+    message->product_id = ch_arena_uuid(arena, sku->product_id);
+    message->farm_id = ch_arena_uuid(arena, sku->farm_id);
     message->farm_name = text_of(sku->farm_name);
     message->title = text_of(sku->title);
     message->fruit = text_of(sku->fruit);
@@ -144,7 +128,7 @@ static enum ch_err read_line(struct ch_ctx *ctx, const char *pointer, const Cata
     *ret_line = (struct reserve_line){.quantity = in->quantity, .unit_price_krw = in->unit_price_krw};
     if (in->quantity < 1 || in->quantity > QUANTITY_MAX)
         return ch_fail(ctx, CH_ERR_INVALID, pointer, "range", "quantity는 1 이상 %d 이하여야 합니다", QUANTITY_MAX);
-    return read_uuid(ctx, pointer, in->sku_id, &ret_line->sku_id);
+    return ch_check_uuid(ctx, pointer, in->sku_id, &ret_line->sku_id);
 }
 
 static enum ch_err read_order(struct ch_ctx *ctx, size_t index, const Catalog__V1__OrderReservation *in,
@@ -161,9 +145,9 @@ static enum ch_err read_order(struct ch_ctx *ctx, size_t index, const Catalog__V
     if (!lines || !pointer)
         return CH_ERR_NO_MEMORY;
     *ret_order = (struct reserve_order){.lines = lines, .line_count = in->n_lines};
-    err = read_uuid(ctx, pointer, in->order_id, &ret_order->order_id);
+    err = ch_check_uuid(ctx, pointer, in->order_id, &ret_order->order_id);
     if (!err)
-        err = read_uuid(ctx, pointer, in->buyer_id, &ret_order->buyer_id);
+        err = ch_check_uuid(ctx, pointer, in->buyer_id, &ret_order->buyer_id);
     for (size_t i = 0; i < in->n_lines && !err; i++) {
         err = read_line(ctx, pointer, in->lines[i], &lines[i]);
         for (size_t j = 0; j < i && !err; j++)
@@ -234,7 +218,7 @@ static enum ch_err write_line(struct ch_arena *arena, struct snapshot_messages *
     result->buyer_left = line->buyer_left;
     result->ok = line->is_ok;
     if (!ch_uuid_is_nil(line->lot_id))
-        result->lot_id = uuid_text(arena, line->lot_id);
+        result->lot_id = ch_arena_uuid(arena, line->lot_id);
     return result->lot_id ? CH_OK : CH_ERR_NO_MEMORY;
 }
 
@@ -245,7 +229,7 @@ static enum ch_err write_order(struct ch_arena *arena, struct snapshot_messages 
     enum ch_err err = CH_OK;
 
     catalog__v1__order_reservation_result__init(result);
-    result->order_id = uuid_text(arena, order->order_id);
+    result->order_id = ch_arena_uuid(arena, order->order_id);
     result->outcome = (Catalog__V1__ReserveOutcome)order->outcome;
     result->lines = ch_arena_array(arena, order->line_count, sizeof(result->lines[0]));
     if (!result->order_id || (order->line_count && (!lines || !result->lines)))

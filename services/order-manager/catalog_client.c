@@ -43,15 +43,6 @@ static const Catalog__V1__ReserveOutcome line_faults[] = {
     CATALOG__V1__RESERVE_OUTCOME__RESERVE_OUTCOME_STOCK_SHORT,
 };
 
-static char *uuid_text(struct ch_arena *arena, struct ch_uuid uuid)
-{
-    char *text = ch_arena_alloc(arena, CH_UUID_TEXT);
-
-    if (text)
-        ch_uuid_format(uuid, text);
-    return text;
-}
-
 // ---- many orders, one call
 
 static Catalog__V1__OrderReservation *reservation_message(struct ch_arena *arena, const struct order *order)
@@ -63,14 +54,14 @@ static Catalog__V1__OrderReservation *reservation_message(struct ch_arena *arena
     if (!message || !lines || !pointers)
         return NULL;
     catalog__v1__order_reservation__init(message);
-    message->order_id = uuid_text(arena, order->order_id);
-    message->buyer_id = uuid_text(arena, order->buyer_id);
+    message->order_id = ch_arena_uuid(arena, order->order_id);
+    message->buyer_id = ch_arena_uuid(arena, order->buyer_id);
     message->n_lines = order->line_count;
     message->lines = pointers;
     for (size_t i = 0; i < order->line_count; i++) {
         pointers[i] = &lines[i];
         catalog__v1__reservation_line__init(&lines[i]);
-        lines[i].sku_id = uuid_text(arena, order->lines[i].sku_id);
+        lines[i].sku_id = ch_arena_uuid(arena, order->lines[i].sku_id);
         lines[i].quantity = (int32_t)order->lines[i].quantity;
         lines[i].unit_price_krw = order->lines[i].unit_price_krw;
         if (!lines[i].sku_id)

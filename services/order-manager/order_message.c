@@ -9,24 +9,6 @@ static char *text(struct ch_ctx *ctx, struct ch_str s)
     return ch_arena_strdup(ctx->arena, s.data ? s : CH_STR(""));
 }
 
-static char *uuid_text(struct ch_ctx *ctx, struct ch_uuid uuid)
-{
-    char *copy = ch_arena_alloc(ctx->arena, CH_UUID_TEXT);
-
-    if (copy && !ch_uuid_is_nil(uuid))
-        ch_uuid_format(uuid, copy);
-    return copy;
-}
-
-static char *time_text(struct ch_ctx *ctx, int64_t wall_us)
-{
-    char *copy = ch_arena_alloc(ctx->arena, CH_TIME_TEXT);
-
-    if (copy)
-        ch_time_format(wall_us, copy);
-    return copy;
-}
-
 // ---- in: the message becomes the JSON that REST takes, so that one table holds the rules
 // --------------------------------
 
@@ -128,9 +110,9 @@ static Orders__V1__Recipient *recipient_to_message(struct ch_ctx *ctx, const str
 static bool line_to_message(struct ch_ctx *ctx, const struct order_line *line, Orders__V1__OrderLine *message)
 {
     orders__v1__order_line__init(message);
-    message->sku_id = uuid_text(ctx, line->sku_id);
-    message->product_id = uuid_text(ctx, line->product_id);
-    message->farm_id = uuid_text(ctx, line->farm_id);
+    message->sku_id = ch_arena_uuid(ctx->arena, line->sku_id);
+    message->product_id = ch_arena_uuid(ctx->arena, line->product_id);
+    message->farm_id = ch_arena_uuid(ctx->arena, line->farm_id);
     message->farm_name = text(ctx, line->farm_name);
     message->title = text(ctx, line->title);
     message->grade = text(ctx, line->grade);
@@ -138,7 +120,7 @@ static bool line_to_message(struct ch_ctx *ctx, const struct order_line *line, O
     message->quantity = (int32_t)line->quantity;
     message->unit_price_krw = line->unit_price_krw;
     message->line_krw = line->quantity * line->unit_price_krw;
-    message->lot_id = uuid_text(ctx, line->lot_id);
+    message->lot_id = ch_arena_uuid(ctx->arena, line->lot_id);
     return message->sku_id && message->product_id && message->farm_id && message->farm_name && message->title &&
            message->grade && message->lot_id;
 }
@@ -157,7 +139,7 @@ Orders__V1__Order *order_to_message(struct ch_ctx *ctx, const struct order *orde
     if (!message || !lines)
         return NULL;
     orders__v1__order__init(message);
-    message->order_id = uuid_text(ctx, order->order_id);
+    message->order_id = ch_arena_uuid(ctx->arena, order->order_id);
     message->order_no = text(ctx, ch_str_of(order->order_no));
     message->status = status_to_message(order->status);
     message->delivery_status = text(ctx, order->delivery.status);
@@ -167,7 +149,7 @@ Orders__V1__Order *order_to_message(struct ch_ctx *ctx, const struct order *orde
     message->recipient = order->recipient.name.data ? recipient_to_message(ctx, &order->recipient) : NULL;
     message->gift_message = text(ctx, order->gift_message);
     message->masked_payment_token = text(ctx, order->masked_payment_token);
-    message->created_at = time_text(ctx, order->created_at_us);
+    message->created_at = ch_arena_time(ctx->arena, order->created_at_us);
     message->n_lines = order->line_count;
     message->lines = ch_arena_array(ctx->arena, order->line_count, sizeof(message->lines[0]));
     if (!message->order_id || !message->order_no || !message->delivery_status ||
@@ -193,7 +175,7 @@ static Orders__V1__OrderDelivery *delivery_to_message(struct ch_ctx *ctx, const 
     message->status = text(ctx, delivery->status);
     message->carrier = text(ctx, delivery->carrier);
     message->invoice_no = text(ctx, delivery->invoice_no);
-    message->as_of = time_text(ctx, delivery->as_of_us);
+    message->as_of = ch_arena_time(ctx->arena, delivery->as_of_us);
     message->is_live = delivery->is_live;
     message->n_events = delivery->event_count;
     message->events = ch_arena_array(ctx->arena, delivery->event_count, sizeof(message->events[0]));
@@ -206,7 +188,7 @@ static Orders__V1__OrderDelivery *delivery_to_message(struct ch_ctx *ctx, const 
         events[i].type = text(ctx, delivery->events[i].type);
         events[i].location = text(ctx, delivery->events[i].location);
         events[i].message = text(ctx, delivery->events[i].message);
-        events[i].at = time_text(ctx, delivery->events[i].at_us);
+        events[i].at = ch_arena_time(ctx->arena, delivery->events[i].at_us);
         message->events[i] = &events[i];
         if (!events[i].type || !events[i].location || !events[i].message || !events[i].at)
             return NULL;
@@ -236,9 +218,9 @@ static Orders__V1__OrderCancellation *cancellation_to_message(struct ch_ctx *ctx
     message->reason_text = text(ctx, ch_str_of(cancel_reason_rows[cancellation->reason].text));
     message->note = text(ctx, cancellation->note);
     message->actor = text(ctx, cancellation->actor);
-    message->requested_at = time_text(ctx, cancellation->requested_at_us);
+    message->requested_at = ch_arena_time(ctx->arena, cancellation->requested_at_us);
     message->finished_at =
-        cancellation->finished_at_us ? time_text(ctx, cancellation->finished_at_us) : text(ctx, CH_STR(""));
+        cancellation->finished_at_us ? ch_arena_time(ctx->arena, cancellation->finished_at_us) : text(ctx, CH_STR(""));
     message->refund_krw = cancellation->refund_krw;
     return message->reason_text && message->note && message->actor && message->requested_at && message->finished_at
                ? message
@@ -267,7 +249,7 @@ bool order_message_add_detail(struct ch_ctx *ctx, Orders__V1__Order *message, co
     for (size_t i = 0; i < timeline_count; i++) {
         orders__v1__timeline_entry__init(&entries[i]);
         entries[i].status = status_from_name(timeline[i].status);
-        entries[i].at = time_text(ctx, timeline[i].at_us);
+        entries[i].at = ch_arena_time(ctx->arena, timeline[i].at_us);
         entries[i].actor = text(ctx, timeline[i].actor);
         entries[i].reason = text(ctx, timeline[i].reason);
         entries[i].trace_id = text(ctx, timeline[i].trace_id);

@@ -36,13 +36,6 @@ static enum ch_err rpc_place_order(struct ch_call *call, const void *in, void *o
     return response->order ? CH_OK : CH_ERR_NO_MEMORY;
 }
 
-static enum ch_err read_uuid(struct ch_ctx *ctx, const char *pointer, const char *text, struct ch_uuid *ret_uuid)
-{
-    if (ch_uuid_parse(ch_str_of(text), ret_uuid))
-        return ch_fail(ctx, CH_ERR_INVALID, pointer, "format", "UUID여야 합니다");
-    return CH_OK;
-}
-
 // The whole order, as GetOrder and CancelOrder answer it.
 static enum ch_err detail_message_wait(struct ch_ctx *ctx, struct ch_uuid order_id, Orders__V1__Order **ret_message)
 {
@@ -66,7 +59,7 @@ static enum ch_err rpc_get_order(struct ch_call *call, const void *in, void *out
     Orders__V1__GetOrderResponse *response = out;
     struct ch_uuid order_id;
 
-    const enum ch_err err = read_uuid(&call->ctx, "/order_id", request->order_id, &order_id);
+    const enum ch_err err = ch_check_uuid(&call->ctx, "/order_id", request->order_id, &order_id);
     return err ? err : detail_message_wait(&call->ctx, order_id, &response->order);
 }
 
@@ -79,7 +72,7 @@ static enum ch_err rpc_cancel_order(struct ch_call *call, const void *in, void *
     struct ch_uuid order_id;
     enum ch_err err;
 
-    err = read_uuid(ctx, "/order_id", request->order_id, &order_id);
+    err = ch_check_uuid(ctx, "/order_id", request->order_id, &order_id);
     if (err)
         return err;
     err = cancel_wish_from_message(ctx, request, &wish);
@@ -115,7 +108,7 @@ static enum ch_err rpc_resolve_orders(struct ch_call *call, const void *in, void
     if (!ids || !fates || !resolutions || !response->resolutions)
         return CH_ERR_NO_MEMORY;
     for (size_t i = 0; i < count; i++) {
-        err = read_uuid(ctx, ch_arena_printf(ctx->arena, "/order_ids/%zu", i), request->order_ids[i], &ids[i]);
+        err = ch_check_uuid(ctx, ch_arena_printf(ctx->arena, "/order_ids/%zu", i), request->order_ids[i], &ids[i]);
         if (err)
             return err;
     }

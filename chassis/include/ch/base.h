@@ -126,6 +126,11 @@ void ch_time_format(int64_t wall_us, char ret_text[CH_TIME_TEXT]);
 /** RFC 3339, any offset; digits after the microsecond are cut; a leap second is the second that follows it. */
 CH_MUST_CHECK enum ch_err ch_time_parse(struct ch_str text, int64_t *ret_wall_us);
 
+/** Text of an id, empty for nil, that lives with the arena; NULL at its limit. */
+char *ch_arena_uuid(struct ch_arena *arena, struct ch_uuid uuid);
+/** As ch_time_format, living with the arena; NULL at its limit. */
+char *ch_arena_time(struct ch_arena *arena, int64_t wall_us);
+
 #define CH_DATE_TEXT 11
 /** "YYYY-MM-DD", a real date, as days since 1970-01-01 (no time zone). Day of the week: (days + 4) modulo 7, 0 is
  * Sunday. */

@@ -167,5 +167,8 @@ struct ch_ctx {
  * "/phone", "format", "…");` */
 CH_MUST_CHECK enum ch_err ch_fail(struct ch_ctx *ctx, enum ch_err err, const char *pointer, const char *code,
                                   const char *detail_format, ...) __attribute__((format(printf, 5, 6)));
+/** An id as a message carries it: CH_ERR_INVALID with a fault at `pointer` when the text is none. */
+CH_MUST_CHECK enum ch_err ch_check_uuid(struct ch_ctx *ctx, const char *pointer, const char *text,
+                                        struct ch_uuid *ret_uuid);
 
 #endif

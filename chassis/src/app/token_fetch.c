@@ -27,11 +27,9 @@ static struct {
     struct ch_process *process;
     struct ch_fetch *fetch;
     pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool is_running, is_stopping, is_asked; // under the lock
-    int64_t fetched_ns;                     // under the lock: when the issuer was asked last
-} self = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct ch_turn turn; // from the start to the process's end
+    bool is_running;
+} self;
 
 /** What an answer of the issuer grants. */
 struct grant {
@@ -99,29 +97,13 @@ static enum ch_err ask_issuer(struct grant *ret_grant, long *ret_status)
 // ---- the thread
 
 // Until `due_ns`, or until somebody asks, but not sooner than ASK_NS after the last time. False: until the end.
-static bool wait_for_turn(int64_t due_ns)
+static bool wait_for_turn(int64_t due_ns, int64_t fetched_ns)
 {
-    pthread_mutex_lock(&self.lock);
-    while (!self.is_stopping) {
-        const int64_t asked_ns = self.fetched_ns + ASK_NS;
-        const int64_t until_ns = self.is_asked && asked_ns < due_ns ? asked_ns : due_ns;
-        const struct timespec until = {until_ns / SECOND_NS, until_ns % SECOND_NS};
-
-        if (ch_now_ns() >= until_ns)
-            break;
-        pthread_cond_timedwait(&self.wake, &self.lock, &until); // whatever woke it: looks again
-    }
-    const bool may_run = !self.is_stopping;
-    self.is_asked = false;
-    pthread_mutex_unlock(&self.lock);
+    pthread_mutex_lock(&self.turn.lock);
+    const bool may_run = ch_turn_wait(&self.turn, due_ns, fetched_ns + ASK_NS);
+    self.turn.is_asked = false;
+    pthread_mutex_unlock(&self.turn.lock);
     return may_run;
-}
-
-static void note_time(void)
-{
-    pthread_mutex_lock(&self.lock);
-    self.fetched_ns = ch_now_ns();
-    pthread_mutex_unlock(&self.lock);
 }
 
 static void tell(enum ch_err err, enum ch_err last, long status)
@@ -137,17 +119,16 @@ static void tell(enum ch_err err, enum ch_err last, long status)
 
 static void *token_thread(void *unused)
 {
-    int64_t due_ns = ch_now_ns(), ends_ns = 0, pause_ns = RETRY_NS;
+    int64_t due_ns = ch_now_ns(), fetched_ns = 0, ends_ns = 0, pause_ns = RETRY_NS;
     enum ch_err last = CH_ERR_INTERNAL;
     struct grant grant;
     long status;
 
     (void)unused;
-    while (wait_for_turn(due_ns)) {
+    while (wait_for_turn(due_ns, fetched_ns)) {
         const enum ch_err err = ask_issuer(&grant, &status);
-        const int64_t now_ns = ch_now_ns();
+        const int64_t now_ns = fetched_ns = ch_now_ns();
 
-        note_time();
         tell(err, last, status);
         last = err;
         if (!err) {
@@ -174,18 +155,13 @@ static void *token_thread(void *unused)
 
 enum ch_err ch_token_fetch_start(struct ch_process *process)
 {
-    pthread_condattr_t monotonic;
-
     if (!*ch_settings.token_url)
         return CH_OK;
     self.process = process;
     self.fetch = ch_fetch_new(ch_settings.issuer_ca_file);
     if (!self.fetch)
         return CH_ERR_NO_MEMORY;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&self.wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    ch_turn_init(&self.turn);
     if (pthread_create(&self.thread, NULL, token_thread, NULL)) {
         ch_fetch_free(self.fetch);
         return CH_ERR_NO_MEMORY;
@@ -198,10 +174,7 @@ void ch_token_fetch_stop(void)
 {
     if (!self.is_running)
         return;
-    pthread_mutex_lock(&self.lock);
-    self.is_stopping = true;
-    pthread_cond_signal(&self.wake);
-    pthread_mutex_unlock(&self.lock);
+    ch_turn_stop(&self.turn);
     ch_fetch_cancel(self.fetch);
     pthread_join(self.thread, NULL);
     ch_fetch_free(self.fetch);
@@ -213,8 +186,7 @@ void ch_token_refused(void *unused)
     (void)unused; // the process has one token
     if (!*ch_settings.token_url)
         return;
-    pthread_mutex_lock(&self.lock);
-    self.is_asked = true;
-    pthread_cond_signal(&self.wake);
-    pthread_mutex_unlock(&self.lock);
+    pthread_mutex_lock(&self.turn.lock);
+    ch_turn_ask(&self.turn);
+    pthread_mutex_unlock(&self.turn.lock);
 }

@@ -193,6 +193,24 @@ char *ch_arena_printf(struct ch_arena *arena, const char *format, ...)
     return text;
 }
 
+char *ch_arena_uuid(struct ch_arena *arena, struct ch_uuid uuid)
+{
+    char *text = ch_arena_alloc(arena, CH_UUID_TEXT);
+
+    if (text && !ch_uuid_is_nil(uuid))
+        ch_uuid_format(uuid, text);
+    return text;
+}
+
+char *ch_arena_time(struct ch_arena *arena, int64_t wall_us)
+{
+    char *text = ch_arena_alloc(arena, CH_TIME_TEXT);
+
+    if (text)
+        ch_time_format(wall_us, text);
+    return text;
+}
+
 size_t ch_arena_used(const struct ch_arena *arena)
 {
     return arena->used;

@@ -30,7 +30,7 @@ static const char *const outcome_ok[] = {"ok"}, *const outcome_failed[] = {"fail
 
 struct ch_keys {
     char *source, *issuer, *audience;
-    bool is_url, is_stopping, is_asked, is_reading;
+    bool is_url, is_reading;
     int failures;       // since the last success
     struct ch_buf text; // last good JWKS
     uint64_t version;   // of text; read without the lock
@@ -38,8 +38,7 @@ struct ch_keys {
     int64_t good_ns;    // ... and well; read without the lock
     struct ch_fetch *fetch;
     struct ch_keys_listener *listeners;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
+    struct ch_turn turn; // its lock is for all of this
     pthread_t thread;
 };
 
@@ -79,7 +78,7 @@ static enum ch_err refresh(struct ch_keys *keys)
         err = ch_key_set_import(ch_buf_str(&text), &set);
         ch_key_set_release(&set);
     }
-    pthread_mutex_lock(&keys->lock);
+    pthread_mutex_lock(&keys->turn.lock);
     keys->read_ns = ch_now_ns();
     keys->failures = err ? keys->failures + 1 : 0;
     if (!err)
@@ -90,7 +89,7 @@ static enum ch_err refresh(struct ch_keys *keys)
         text = old;
         __atomic_add_fetch(&keys->version, 1, __ATOMIC_RELEASE);
     }
-    pthread_mutex_unlock(&keys->lock);
+    pthread_mutex_unlock(&keys->turn.lock);
     ch_buf_release(&text);
     ch_count(ch_series_get(&reads_metric, err ? outcome_failed : outcome_ok), 1);
     return err;
@@ -98,12 +97,12 @@ static enum ch_err refresh(struct ch_keys *keys)
 
 static void tell_listeners(struct ch_keys *keys)
 {
-    pthread_mutex_lock(&keys->lock);
-    keys->is_asked = keys->is_reading = false;
+    pthread_mutex_lock(&keys->turn.lock);
+    keys->turn.is_asked = keys->is_reading = false;
     for (struct ch_keys_listener *listener = keys->listeners; listener; listener = listener->next)
         if (!__atomic_exchange_n(&listener->is_posted, true, __ATOMIC_ACQ_REL))
             ch_loop_post(listener->loop, &listener->mail);
-    pthread_mutex_unlock(&keys->lock);
+    pthread_mutex_unlock(&keys->turn.lock);
 }
 
 static int64_t retry_ns(const struct ch_keys *keys)
@@ -118,27 +117,19 @@ static int64_t retry_ns(const struct ch_keys *keys)
 // Parks the thread until the source is to be read; false: until the end.
 static bool wait_for_turn(struct ch_keys *keys)
 {
-    pthread_mutex_lock(&keys->lock);
+    pthread_mutex_lock(&keys->turn.lock);
     const int64_t due_ns = keys->read_ns + (keys->failures > 0 ? retry_ns(keys) : pace[keys->is_url].refresh_ns);
-    while (!keys->is_stopping) {
-        const int64_t asked_ns = keys->read_ns + pace[keys->is_url].ask_ns;
-        const int64_t until_ns = keys->is_asked && asked_ns < due_ns ? asked_ns : due_ns;
-        const struct timespec until = {until_ns / SECOND_NS, until_ns % SECOND_NS};
-
-        if (ch_now_ns() >= until_ns)
-            break;
-        pthread_cond_timedwait(&keys->wake, &keys->lock, &until); // whatever woke it: looks again
-    }
-    keys->is_reading = !keys->is_stopping;
-    pthread_mutex_unlock(&keys->lock);
-    return keys->is_reading;
+    const bool may_run = keys->is_reading =
+        ch_turn_wait(&keys->turn, due_ns, keys->read_ns + pace[keys->is_url].ask_ns);
+    pthread_mutex_unlock(&keys->turn.lock);
+    return may_run;
 }
 
 static bool is_stopping(struct ch_keys *keys)
 {
-    pthread_mutex_lock(&keys->lock);
-    const bool stopping = keys->is_stopping;
-    pthread_mutex_unlock(&keys->lock);
+    pthread_mutex_lock(&keys->turn.lock);
+    const bool stopping = keys->turn.is_stopping;
+    pthread_mutex_unlock(&keys->turn.lock);
     return stopping;
 }
 
@@ -164,7 +155,6 @@ static void *keys_thread(void *arg)
 enum ch_err ch_keys_start(const struct ch_keys_options *options, struct ch_keys **ret_keys)
 {
     struct ch_keys *keys = calloc(1, sizeof(*keys));
-    pthread_condattr_t monotonic;
 
     if (!keys)
         return CH_ERR_NO_MEMORY;
@@ -176,11 +166,7 @@ enum ch_err ch_keys_start(const struct ch_keys_options *options, struct ch_keys 
     // The thread reads a URL at once: the service starts without it, and is not ready.
     keys->read_ns = keys->is_url ? INT64_MIN / 2 : 0;
     ch_buf_init(&keys->text, JWKS_MAX);
-    pthread_mutex_init(&keys->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&keys->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    ch_turn_init(&keys->turn);
 
     enum ch_err err = keys->source && keys->issuer && keys->audience && keys->fetch ? CH_OK : CH_ERR_NO_MEMORY;
     if (!err && !keys->is_url && refresh(keys))
@@ -200,16 +186,12 @@ void ch_keys_stop(struct ch_keys *keys)
 {
     if (!keys)
         return;
-    pthread_mutex_lock(&keys->lock);
-    keys->is_stopping = true;
-    pthread_cond_signal(&keys->wake);
-    pthread_mutex_unlock(&keys->lock);
+    ch_turn_stop(&keys->turn);
     if (keys->fetch)
         ch_fetch_cancel(keys->fetch);
     if (!pthread_equal(keys->thread, pthread_self()))
         pthread_join(keys->thread, NULL);
-    pthread_cond_destroy(&keys->wake);
-    pthread_mutex_destroy(&keys->lock);
+    ch_turn_release(&keys->turn);
     ch_buf_release(&keys->text);
     ch_fetch_free(keys->fetch);
     free(keys->source);
@@ -247,47 +229,45 @@ uint64_t ch_keys_version(const struct ch_keys *keys)
 
 enum ch_err ch_keys_text(struct ch_keys *keys, struct ch_buf *ret_text, uint64_t *ret_version)
 {
-    pthread_mutex_lock(&keys->lock);
+    pthread_mutex_lock(&keys->turn.lock);
     ch_buf_append_str(ret_text, ch_buf_str(&keys->text));
     *ret_version = keys->version;
-    pthread_mutex_unlock(&keys->lock);
+    pthread_mutex_unlock(&keys->turn.lock);
     return ret_text->is_full ? CH_ERR_NO_MEMORY : CH_OK;
 }
 
 void ch_keys_listen(struct ch_keys *keys, struct ch_keys_listener *listener)
 {
-    pthread_mutex_lock(&keys->lock);
+    pthread_mutex_lock(&keys->turn.lock);
     listener->next = keys->listeners;
     keys->listeners = listener;
-    pthread_mutex_unlock(&keys->lock);
+    pthread_mutex_unlock(&keys->turn.lock);
 }
 
 void ch_keys_unlisten(struct ch_keys *keys, struct ch_keys_listener *listener)
 {
-    pthread_mutex_lock(&keys->lock);
+    pthread_mutex_lock(&keys->turn.lock);
     for (struct ch_keys_listener **at = &keys->listeners; *at; at = &(*at)->next)
         if (*at == listener) {
             *at = listener->next;
             break;
         }
-    pthread_mutex_unlock(&keys->lock);
+    pthread_mutex_unlock(&keys->turn.lock);
 }
 
 enum ch_keys_answer ch_keys_ask(struct ch_keys *keys)
 {
     enum ch_keys_answer answer;
 
-    pthread_mutex_lock(&keys->lock);
+    pthread_mutex_lock(&keys->turn.lock);
     if (keys->failures > 0)
         answer = CH_KEYS_NEVER; // it is tried again anyway
     else if (keys->is_reading || ch_now_ns() - keys->read_ns >= pace[keys->is_url].ask_ns)
         answer = CH_KEYS_NOW;
     else
         answer = CH_KEYS_LATER;
-    if (answer != CH_KEYS_NEVER && !keys->is_asked) {
-        keys->is_asked = true;
-        pthread_cond_signal(&keys->wake);
-    }
-    pthread_mutex_unlock(&keys->lock);
+    if (answer != CH_KEYS_NEVER)
+        ch_turn_ask(&keys->turn);
+    pthread_mutex_unlock(&keys->turn.lock);
     return answer;
 }

@@ -130,3 +130,54 @@ int64_t ch_jitter_ns(int64_t pause_ns)
     ch_random(&random, sizeof(random));
     return pause_ns / 2 + (int64_t)((double)pause_ns / 2 * ((double)random / UINT32_MAX));
 }
+
+/* ---- turns ------------------------------------------------------------------------------------------------------ */
+
+#define SECOND_NS INT64_C(1000000000)
+
+void ch_turn_init(struct ch_turn *turn)
+{
+    pthread_condattr_t monotonic;
+
+    *turn = (struct ch_turn){0};
+    pthread_mutex_init(&turn->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&turn->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+void ch_turn_release(struct ch_turn *turn)
+{
+    pthread_cond_destroy(&turn->wake);
+    pthread_mutex_destroy(&turn->lock);
+}
+
+bool ch_turn_wait(struct ch_turn *turn, int64_t due_ns, int64_t asked_ns)
+{
+    while (!turn->is_stopping) {
+        const int64_t until_ns = turn->is_asked && asked_ns < due_ns ? asked_ns : due_ns;
+        const struct timespec until = {until_ns / SECOND_NS, until_ns % SECOND_NS};
+
+        if (ch_now_ns() >= until_ns)
+            return true;
+        pthread_cond_timedwait(&turn->wake, &turn->lock, &until); // whatever woke it: looks again
+    }
+    return false;
+}
+
+void ch_turn_ask(struct ch_turn *turn)
+{
+    if (turn->is_asked)
+        return;
+    turn->is_asked = true;
+    pthread_cond_signal(&turn->wake);
+}
+
+void ch_turn_stop(struct ch_turn *turn)
+{
+    pthread_mutex_lock(&turn->lock);
+    turn->is_stopping = true;
+    pthread_cond_signal(&turn->wake);
+    pthread_mutex_unlock(&turn->lock);
+}

@@ -12,6 +12,8 @@
 
 #include "ch/base.h"
 
+#include <pthread.h>
+
 struct ch_fetch;
 /** `ca_file`: PEM of the authorities to trust, copied; NULL or "": the system's. NULL: memory is short. */
 struct ch_fetch *ch_fetch_new(const char *ca_file);
@@ -33,5 +35,22 @@ CH_MUST_CHECK enum ch_err ch_fetch_run(struct ch_fetch *fetch, const struct ch_f
 
 /** Half of `pause_ns` and a random part of the other half: instances that failed together do not come back together. */
 int64_t ch_jitter_ns(int64_t pause_ns);
+
+/** What a thread that fetches sleeps on. The flags belong to the lock. */
+struct ch_turn {
+    pthread_mutex_t lock;
+    pthread_cond_t wake; /**< counts by CLOCK_MONOTONIC */
+    bool is_stopping, is_asked;
+};
+void ch_turn_init(struct ch_turn *turn);
+/** No thread may sleep on it any more. */
+void ch_turn_release(struct ch_turn *turn);
+/** Locked. Sleeps until `due_ns`, or, once somebody asked, until `asked_ns` if that is sooner. False: it is stopping.
+ */
+bool ch_turn_wait(struct ch_turn *turn, int64_t due_ns, int64_t asked_ns);
+/** Locked, any thread: whoever sleeps may come sooner. */
+void ch_turn_ask(struct ch_turn *turn);
+/** Any thread: no more turns; whoever sleeps wakes. */
+void ch_turn_stop(struct ch_turn *turn);
 
 #endif

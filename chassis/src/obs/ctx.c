@@ -39,3 +39,10 @@ enum ch_err ch_fail(struct ch_ctx *ctx, enum ch_err err, const char *pointer, co
     ch_faults_add(&ctx->faults, pointer, code, "%s", detail ? detail : ch_err_row(err)->title);
     return err;
 }
+
+enum ch_err ch_check_uuid(struct ch_ctx *ctx, const char *pointer, const char *text, struct ch_uuid *ret_uuid)
+{
+    if (ch_uuid_parse(ch_str_of(text), ret_uuid))
+        return ch_fail(ctx, CH_ERR_INVALID, pointer, "format", "UUID여야 합니다");
+    return CH_OK;
+}
