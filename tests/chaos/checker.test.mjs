@@ -2,9 +2,11 @@
 // The checker checked: a small world in which every invariant holds, and one lie for each invariant that it must see. Needs no stack.
 
 import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
 import { test } from 'node:test';
 
 import { shape } from './database.mjs';
+import { repeat } from './events.mjs';
 import { readFacts } from './facts.mjs';
 import { INVARIANTS, judge } from './invariants/all.mjs';
 import { Random } from './random.mjs';
@@ -186,4 +188,14 @@ test('random numbers are even', () => {
   const counts = Array.from({ length: 10 }, () => 0);
   for (let i = 0; i < 10_000; i++) counts[random.int(0, 9)] += 1;
   assert.ok(counts.every((count) => count > 850 && count < 1150), counts.join(' '));
+});
+
+test('a broker that stops answering is given up', { timeout: 15_000 }, async () => {
+  const server = createServer(() => {}).listen(0, '127.0.0.1'); // takes the connection, and says nothing
+  await new Promise((resolve) => server.on('listening', resolve));
+  const sockets = new Set();
+  server.on('connection', (socket) => sockets.add(socket.on('error', () => {})));
+  assert.equal(await repeat(`amqp://127.0.0.1:${server.address().port}`, []), false);
+  for (const socket of sockets) socket.destroy();
+  server.close();
 });

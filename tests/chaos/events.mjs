@@ -9,6 +9,7 @@ import { uuid7 } from '../lib/ids.mjs';
 
 const EXCHANGE = 'gwasuwon.events';
 const KEPT = 400;
+const STEP_MAX_MS = 5000;
 const CONTENT = 'application/cloudevents+json';
 
 export class Ear {
@@ -74,23 +75,26 @@ export class Ear {
   }
 }
 
+// A broker that is killed in the middle of a step leaves the client waiting for its answer.
+const soon = (step) => Promise.race([step, pause(STEP_MAX_MS, null, { ref: false }).then(() => Promise.reject(new Error('no answer')))]);
+
 // Sends messages and waits for the broker's confirms: true when it has them all, false when that is not known.
 async function publish(uri, messages) {
   let connection;
   try {
-    connection = await amqp.connect(uri, { heartbeat: 5 });
+    connection = await soon(amqp.connect(uri, { heartbeat: 5, timeout: STEP_MAX_MS }));
     connection.on('error', () => {});
-    const channel = await connection.createConfirmChannel();
+    const channel = await soon(connection.createConfirmChannel());
     channel.on('error', () => {});
     for (const { routingKey, content, headers } of messages) {
       channel.publish(EXCHANGE, routingKey, content, { persistent: true, contentType: CONTENT, headers: { ...headers, 'x-chaos': 1 } });
     }
-    await Promise.race([channel.waitForConfirms(), pause(5000).then(() => Promise.reject(new Error('no confirm')))]);
+    await soon(channel.waitForConfirms());
     return true;
   } catch {
     return false;
   } finally {
-    await connection?.close().catch(() => {});
+    if (connection) await soon(connection.close()).catch(() => connection.connection.stream.destroy());
   }
 }
 
