@@ -104,7 +104,7 @@ test('many orders go in bounded steps, by whoever comes', async () => {
   const { orderId } = await cancelled(buyer, sku);
   await rows(
     `INSERT INTO orders.orders (order_id, status, order_no, buyer_id, items_krw, shipping_fee_krw, total_krw, personal, masked_payment_token, created_at, updated_at)
-     SELECT gen_random_uuid(), 'DELIVERED', 'T' || gen_random_uuid(), buyer_id, 1, 0, 1, '\\x00', masked_payment_token, created_at, updated_at
+     SELECT gen_random_uuid(), 'CANCELLED', 'T' || gen_random_uuid(), buyer_id, 1, 0, 1, '\\x00', masked_payment_token, created_at, updated_at
      FROM orders.orders, generate_series(1, 450) WHERE order_id = $1`,
     orderId,
   );

@@ -13,6 +13,7 @@ import { until } from '../lib/until.mjs';
 
 const [RATE, SECONDS] = [50, 5];
 const [BOUND_MS, BUSY] = [1000, 3]; // where a sign-in without a flood takes longer than a third of it: so many times as long as without a flood
+const [PEOPLE, EACH_MAX] = [8, 9]; // a known browser goes first ten times a minute: one of them is without a flood
 const ROUNDS_MAX = 3; // what holds by design holds in one of them on a machine that has something else to do, too
 const LOCK_AFTER = Number(environmentOf('identity').LOCK_AFTER ?? 5);
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
@@ -72,7 +73,7 @@ async function signIn({ login, password, visitor = new Visitor() }) {
 async function others(people, isOver) {
   const times = { known: [], fresh: [] };
   const go = async (list, visitorOf) => {
-    for (let turn = 0; turn < people.length || !isOver(); turn++) list.push(await signIn({ ...people[turn % people.length], visitor: visitorOf(people[turn % people.length]) }));
+    for (let turn = 0; turn < people.length || (!isOver() && turn < people.length * EACH_MAX); turn++) list.push(await signIn({ ...people[turn % people.length], visitor: visitorOf(people[turn % people.length]) }));
   };
   await Promise.all([go(times.known, ({ visitor }) => visitor), go(times.fresh, () => new Visitor())]);
   return times;
@@ -114,6 +115,12 @@ const FLOODS = [
   { name: 'a new address for each guess, at many logins', met: KNOWN, hashesMax: Infinity, aim: (n) => ({ from: addressOf(n), login: freshLogin() }) },
 ];
 
+async function newPeople() {
+  const people = [];
+  while (people.length < PEOPLE) people.push(...(await Promise.all(Array.from({ length: 4 }, () => tokensOf()))));
+  return people;
+}
+
 // How long the same takes when nobody guesses, at worst.
 async function calm(people) {
   const { known, fresh } = await others(people, () => true);
@@ -122,7 +129,6 @@ async function calm(people) {
 
 for (const { name, met, hashesMax, aim } of FLOODS) {
   test(`fifty guesses a second from ${name} leave the others under a second`, { timeout: 200_000 }, async (t) => {
-    const people = await Promise.all(Array.from({ length: 3 }, () => tokensOf()));
     const attacker = await guesser();
     t.after(attacker.close);
     let seen;
@@ -131,6 +137,7 @@ for (const { name, met, hashesMax, aim } of FLOODS) {
     for (let turn = 0; turn < ROUNDS_MAX && !(seen && met.every(isGood)); turn++) {
       place += 1;
       const victim = (await tokensOf()).login;
+      const people = await newPeople();
       const calm_ms = await calm(people);
       bound_ms = Math.max(BOUND_MS, BUSY * calm_ms);
       seen = await round(attacker, (n) => aim(n, victim), people);

@@ -126,7 +126,7 @@ test('one buyer at both instances at once gets exactly the limit', { timeout: 30
   assert.deepEqual([await countedOf(sku), await countedOf(other)], [{ [buyerId]: 9 }, { [buyerId]: 9 }]);
   const released = await Promise.all([...catalogs, ...catalogs].map((at) => rpc('fruit-catalog', 'Release', { orderIds: taken.map(({ orderId }) => orderId), reason: 'order_cancelled' }, token, { at })));
   for (const { code, details } of released) assert.equal(code, grpc.status.OK, details);
-  assert.deepEqual([await countedOf(sku), await countedOf(other)], [{ [buyerId]: 0 }, { [buyerId]: 0 }]);
+  assert.deepEqual([await countedOf(sku), await countedOf(other)], [{}, {}]);
 });
 
 test('the same order at both instances at once is reserved once', { timeout: 30_000 }, async () => {
