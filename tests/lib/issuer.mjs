@@ -36,8 +36,9 @@ export class Issuer {
   }
 
   stop() {
+    const over = new Promise((resolve) => this.#server.close(resolve)); // first: one more that came in between would be waited for
     this.#server.closeAllConnections();
-    return new Promise((resolve) => this.#server.close(resolve));
+    return over;
   }
 
   get jwksUrl() {
