@@ -3,7 +3,7 @@
  * @file run.h
  * @brief Loops, fibers, waits, mailboxes and batches: how work runs without a thread that waits.
  *
- * One loop a thread (libevent base, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST). Work runs on fibers: a fiber is one function
+ * One loop a thread (libevent base). Work runs on fibers: a fiber is one function
  * with a stack of its own (Boost.Context switch, guard page, pooled) that reads top to bottom and parks in calls that
  * end in `_wait`. A fiber never moves to another loop. A parked fiber is never destroyed: it is resumed with an error
  * and returns by itself. Loops talk through mailboxes only.

@@ -52,8 +52,9 @@ static struct event_base *base_new(void)
 
     if (!config)
         return NULL;
-    /* No lock: other threads reach a loop through its mailbox only. */
-    if (!event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST | EVENT_BASE_FLAG_NOLOCK))
+    /* No lock: other threads reach a loop through its mailbox only. No EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST: it would
+     * take a closed descriptor out of the set a pass later, when another loop may have its number already. */
+    if (!event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK))
         base = event_base_new_with_config(config);
     event_config_free(config);
     return base;
