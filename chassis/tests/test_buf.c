@@ -124,6 +124,36 @@ static void test_buf__consumes_and_reserves(void **state)
     ch_buf_release(&buf);
 }
 
+static void test_buf__moves_into_an_arena(void **state)
+{
+    static const struct {
+        const char *name, *text;
+        size_t buf_max, arena_max;
+        bool is_moved;
+    } cases[] = {
+        {"nothing written", "", 10, 1000, true},
+        {"as much as it may", "1234567890", 10, 1000, true},
+        {"more than it may", "12345678901", 10, 1000, false},
+        {"an arena that is full", "1234567890", 10, 5, false},
+    };
+
+    (void)state;
+    FOR_EACH(c, cases)
+    {
+        struct ch_arena *arena = ch_arena_new(c->arena_max);
+        struct ch_buf buf;
+
+        ch_buf_init(&buf, c->buf_max);
+        ch_buf_append_cstr(&buf, c->text);
+        const struct ch_str text = ch_buf_take(&buf, arena);
+        CHECK(c->name, (text.data != NULL) == c->is_moved);
+        CHECK(c->name, ch_str_is(text, c->is_moved ? c->text : ""));
+        CHECK(c->name, !c->is_moved || text.data[text.len] == '\0');
+        CHECK(c->name, !buf.data && buf.len == 0 && !buf.is_full && buf.max == c->buf_max);
+        ch_arena_free(arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +163,7 @@ int main(void)
         cmocka_unit_test(test_buf__prints_exactly_to_the_end),
         cmocka_unit_test(test_buf__writes_int64),
         cmocka_unit_test(test_buf__consumes_and_reserves),
+        cmocka_unit_test(test_buf__moves_into_an_arena),
     };
 
     return cmocka_run_group_tests_name("buf", tests, NULL, NULL);

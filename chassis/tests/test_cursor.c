@@ -76,7 +76,7 @@ static void test_cursor__refuses_every_changed_character(void **state)
 
     (void)state;
     request_open(&fixture, "", NULL, NULL);
-    text = ch_cursor_encode(&fixture.req.ctx, &sent);
+    text = ch_arena_strdup(fixture.req.ctx.arena, ch_str_of(ch_cursor_encode(&fixture.req.ctx, &sent)));
     for (size_t i = 0; i < strlen(text); i++) {
         const char was = text[i];
 

@@ -60,9 +60,7 @@ static struct ch_str farms_of(struct ch_arena *arena, const struct placed *place
         ch_buf_append_cstr(&text, id);
     }
     ch_buf_append_char(&text, '}');
-    char *copy = text.is_full ? NULL : ch_arena_strdup(arena, ch_buf_str(&text));
-    ch_buf_release(&text);
-    return ch_str_of(copy);
+    return ch_buf_take(&text, arena);
 }
 
 static enum ch_err delivery_of(struct ch_ctx *ctx, const struct placed *placed, struct delivery *ret_delivery)

@@ -20,7 +20,6 @@ static struct ch_str status_changed_data(struct ch_arena *arena, const struct de
 {
     struct ch_buf text;
     struct ch_jw jw;
-    char *copy = NULL;
 
     ch_buf_init(&text, EVENT_DATA_MAX);
     ch_jw_init(&jw, &text);
@@ -35,10 +34,7 @@ static struct ch_str status_changed_data(struct ch_arena *arena, const struct de
     ch_jw_ktime(&jw, "at", delivery->updated_at_us);
     ch_jw_kstr(&jw, "location", tracking_place(delivery->last_event, delivery->region));
     ch_jw_object_end(&jw);
-    if (!text.is_full)
-        copy = ch_arena_strdup(arena, ch_buf_str(&text));
-    ch_buf_release(&text);
-    return ch_str_of(copy);
+    return ch_buf_take(&text, arena);
 }
 
 static struct ch_str traceparent_of(struct ch_ctx *ctx)

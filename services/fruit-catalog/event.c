@@ -4,14 +4,6 @@
 
 enum { DATA_MAX = 1024 };
 
-static struct ch_str take_text(struct ch_arena *arena, struct ch_buf *buf)
-{
-    const char *text = buf->is_full ? NULL : ch_arena_strdup(arena, ch_buf_str(buf));
-
-    ch_buf_release(buf);
-    return ch_str_of(text);
-}
-
 enum ch_err event_product_changed(struct ch_tx *tx, const struct product *product)
 {
     char subject[CH_UUID_TEXT];
@@ -26,7 +18,7 @@ enum ch_err event_product_changed(struct ch_tx *tx, const struct product *produc
     ch_jw_kcstr(&jw, "status", product_status_names[product->edit.status]);
     ch_jw_kint(&jw, "version", product->version);
     ch_jw_object_end(&jw);
-    const struct ch_str data = take_text(tx->ctx->arena, &buf);
+    const struct ch_str data = ch_buf_take(&buf, tx->ctx->arena);
     if (!data.data)
         return CH_ERR_NO_MEMORY;
     ch_uuid_format(product->product_id, subject);
@@ -52,7 +44,7 @@ struct ch_str event_stock_low_data(struct ch_arena *arena, const struct stock_lo
     ch_jw_kint(&jw, "available", low->available);
     ch_jw_kint(&jw, "threshold", low->threshold);
     ch_jw_object_end(&jw);
-    return take_text(arena, &buf);
+    return ch_buf_take(&buf, arena);
 }
 
 enum ch_err event_stock_low(struct ch_tx *tx, const struct stock_low *low)

@@ -44,7 +44,7 @@ static enum ch_err read_list_query(struct ch_request *req, struct farm_page *ret
     return CH_OK;
 }
 
-static char *cursor_after(struct ch_ctx *ctx, const struct farm *last)
+static const char *cursor_after(struct ch_ctx *ctx, const struct farm *last)
 {
     char id[CH_UUID_TEXT];
 

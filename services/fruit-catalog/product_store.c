@@ -129,8 +129,8 @@ static void put_edit(struct ch_pg_args *args, const struct product_edit *edit)
     ch_buf_init(&json, DISCLOSURE_JSON_MAX);
     ch_jw_init(&jw, &json);
     disclosure_write(&jw, &edit->disclosure);
-    args->is_broken = args->is_broken || json.is_full;
-
+    const struct ch_str disclosure = ch_buf_take(&json, args->arena);
+    args->is_broken = args->is_broken || !disclosure.data;
     ch_pg_text(args, edit->title);
     ch_pg_text(args, edit->fruit);
     ch_pg_text(args, edit->variety);
@@ -140,8 +140,7 @@ static void put_edit(struct ch_pg_args *args, const struct product_edit *edit)
     ch_pg_text(args, edit->season_from);
     ch_pg_text(args, edit->season_to);
     ch_pg_text(args, ch_str_of(tax_class_names[edit->tax_class]));
-    ch_pg_text(args, ch_buf_str(&json));
-    ch_buf_release(&json);
+    ch_pg_text(args, disclosure);
 }
 
 enum ch_err product_save(struct ch_tx *tx, struct product *product)

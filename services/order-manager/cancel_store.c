@@ -98,7 +98,6 @@ static struct ch_str event_data(struct ch_arena *arena, const struct cancel_fact
 {
     struct ch_buf text;
     struct ch_jw jw;
-    char *copy = NULL;
 
     ch_buf_init(&text, EVENT_DATA_MAX);
     ch_jw_init(&jw, &text);
@@ -110,10 +109,7 @@ static struct ch_str event_data(struct ch_arena *arena, const struct cancel_fact
     ch_jw_kint(&jw, "refundKrw", facts->total_krw);
     ch_jw_ktime(&jw, "cancelledAt", ch_wall_us());
     ch_jw_object_end(&jw);
-    if (!text.is_full)
-        copy = ch_arena_strdup(arena, ch_buf_str(&text));
-    ch_buf_release(&text);
-    return ch_str_of(copy);
+    return ch_buf_take(&text, arena);
 }
 
 enum ch_err cancellation_finish_wait(struct ch_tx *tx, const struct cancel_facts *facts)

@@ -115,9 +115,8 @@ static enum ch_err tell(struct ch_tx *tx, const struct ch_pg_rows *orders)
         ch_jw_uuid(&jw, ch_pg_get_uuid(orders, i, 0));
     ch_jw_array_end(&jw);
     ch_jw_object_end(&jw);
-    const struct ch_str data = ch_str_of(text.is_full ? NULL : ch_arena_strdup(tx->ctx->arena, ch_buf_str(&text)));
+    const struct ch_str data = ch_buf_take(&text, tx->ctx->arena);
     const struct ch_str subject = ch_str_of(ch_arena_strdup(tx->ctx->arena, ch_str_of(first)));
-    ch_buf_release(&text);
     if (data.data && subject.data)
         err = ch_outbox_add(tx, "order.erased.v1", subject, data);
     return err;

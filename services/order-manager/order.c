@@ -101,19 +101,15 @@ static enum ch_err order_reply_text(struct ch_ctx *ctx, struct order *order)
 {
     struct ch_buf text;
     struct ch_jw jw;
-    char *copy = NULL;
 
     ch_buf_init(&text, 64 * 1024);
     ch_jw_init(&jw, &text);
     ch_jw_object(&jw);
     order_write_gapped(&jw, order);
     ch_jw_object_end(&jw);
-    if (!text.is_full)
-        copy = ch_arena_strdup(ctx->arena, ch_buf_str(&text));
-    ch_buf_release(&text);
-    if (!copy)
+    order->stored_reply = ch_buf_take(&text, ctx->arena);
+    if (!order->stored_reply.data)
         return CH_ERR_NO_MEMORY;
-    order->stored_reply = ch_str_of(copy);
     return personal_fill_gap(ctx->arena, order->stored_reply, order->personal, &order->reply);
 }
 

@@ -36,15 +36,11 @@ static struct ch_str json_text(struct ch_ctx *ctx, void (*write)(struct ch_jw *,
 {
     struct ch_buf text;
     struct ch_jw jw;
-    char *copy = NULL;
 
     ch_buf_init(&text, JSON_TEXT_MAX);
     ch_jw_init(&jw, &text);
     write(&jw, order);
-    if (!text.is_full)
-        copy = ch_arena_strdup(ctx->arena, ch_buf_str(&text));
-    ch_buf_release(&text);
-    return ch_str_of(copy);
+    return ch_buf_take(&text, ctx->arena);
 }
 
 // contracts/asyncapi.yaml, order.placed.v1. No personal data: of the address only the first two digits of the postcode.

@@ -46,19 +46,14 @@ enum ch_err personal_encode(struct ch_arena *arena, struct order *order)
 {
     struct ch_buf text;
     struct ch_jw jw;
-    char *copy = NULL;
 
     ch_buf_init(&text, PERSONAL_MAX);
     ch_jw_init(&jw, &text);
     ch_jw_object(&jw);
     personal_write(&jw, &order->recipient, order->gift_message);
     ch_jw_object_end(&jw);
-    if (!text.is_full)
-        copy = ch_arena_strdup(arena, ch_buf_str(&text));
-    if (copy)
-        order->personal = (struct ch_str){copy, text.len};
-    ch_buf_release(&text);
-    return copy ? CH_OK : CH_ERR_NO_MEMORY;
+    order->personal = ch_buf_take(&text, arena);
+    return order->personal.data ? CH_OK : CH_ERR_NO_MEMORY;
 }
 
 enum ch_err personal_seal(struct ch_arena *arena, const struct order *order, struct ch_str *ret_sealed)

@@ -90,7 +90,7 @@ struct ch_cursor {
     struct ch_str values[4];
     int count;
 };
-char *ch_cursor_encode(struct ch_ctx *ctx, const struct ch_cursor *cursor); /**< arena; NULL at the limit */
+const char *ch_cursor_encode(struct ch_ctx *ctx, const struct ch_cursor *cursor); /**< arena; NULL at the limit */
 CH_MUST_CHECK enum ch_err ch_cursor_decode(struct ch_ctx *ctx, struct ch_str text,
                                            struct ch_cursor *ret_cursor); /**< fault "?cursor" */
 

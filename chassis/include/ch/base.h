@@ -96,6 +96,9 @@ void ch_buf_printf(struct ch_buf *buf, const char *format, ...) __attribute__((f
 char *ch_buf_reserve(struct ch_buf *buf, size_t len);
 void ch_buf_consume(struct ch_buf *buf, size_t len); /**< drops the first bytes */
 struct ch_str ch_buf_str(const struct ch_buf *buf);
+/** What was written as a NUL-terminated copy that lives with the arena; data NULL when the buffer or the arena was
+ * full. Releases the buffer either way. */
+struct ch_str ch_buf_take(struct ch_buf *buf, struct ch_arena *arena);
 
 /* ---- identifiers, time, encodings --------------------------------------------------------------------------- */
 

@@ -23,11 +23,10 @@ static void checksum(const void *data, size_t len, uint8_t ret_sum[CHECKSUM_SIZE
 }
 
 // version, count, then a big-endian length of 2 bytes before each value, then the checksum of all that.
-char *ch_cursor_encode(struct ch_ctx *ctx, const struct ch_cursor *cursor)
+const char *ch_cursor_encode(struct ch_ctx *ctx, const struct ch_cursor *cursor)
 {
     struct ch_buf raw, text;
     uint8_t sum[CHECKSUM_SIZE];
-    char *result = NULL;
 
     ch_buf_init(&raw, TEXT_MAX);
     ch_buf_init(&text, TEXT_MAX);
@@ -43,13 +42,10 @@ char *ch_cursor_encode(struct ch_ctx *ctx, const struct ch_cursor *cursor)
     }
     checksum(raw.data, raw.len, sum);
     ch_buf_append(&raw, sum, sizeof(sum));
-    if (!raw.is_full)
-        ch_base64url_encode(&text, raw.data, raw.len);
-    if (!raw.is_full && !text.is_full)
-        result = ch_arena_strdup(ctx->arena, ch_buf_str(&text));
+    ch_base64url_encode(&text, raw.data, raw.len);
+    text.is_full = text.is_full || raw.is_full;
     ch_buf_release(&raw);
-    ch_buf_release(&text);
-    return result;
+    return ch_buf_take(&text, ctx->arena).data;
 }
 
 static bool read_values(struct ch_str raw, struct ch_cursor *ret_cursor)
@@ -91,17 +87,12 @@ static bool read_raw(struct ch_str raw, struct ch_cursor *ret_cursor)
 enum ch_err ch_cursor_decode(struct ch_ctx *ctx, struct ch_str text, struct ch_cursor *ret_cursor)
 {
     struct ch_cursor cursor = {0};
-    struct ch_buf raw;
-    const char *copy = NULL;
-    bool is_read = false;
+    struct ch_buf buf;
 
-    ch_buf_init(&raw, TEXT_MAX);
-    if (text.len <= TEXT_MAX && ch_base64url_decode(text, &raw) == CH_OK) {
-        copy = ch_arena_strdup(ctx->arena, ch_buf_str(&raw));
-        is_read = copy && read_raw((struct ch_str){copy, raw.len}, &cursor);
-    }
-    ch_buf_release(&raw);
-    if (!is_read)
+    ch_buf_init(&buf, TEXT_MAX);
+    const bool is_text = text.len <= TEXT_MAX && ch_base64url_decode(text, &buf) == CH_OK;
+    const struct ch_str raw = ch_buf_take(&buf, ctx->arena);
+    if (!is_text || !raw.data || !read_raw(raw, &cursor))
         return ch_fail(ctx, CH_ERR_INVALID, "?cursor", "format", "%s", refusal);
     *ret_cursor = cursor;
     return CH_OK;

@@ -152,3 +152,12 @@ struct ch_str ch_buf_str(const struct ch_buf *buf)
 {
     return (struct ch_str){buf->data, buf->len};
 }
+
+struct ch_str ch_buf_take(struct ch_buf *buf, struct ch_arena *arena)
+{
+    struct ch_str text = {.data = buf->is_full ? NULL : ch_arena_strdup(arena, ch_buf_str(buf))};
+
+    text.len = text.data ? buf->len : 0;
+    ch_buf_release(buf);
+    return text;
+}

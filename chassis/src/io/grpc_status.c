@@ -124,22 +124,13 @@ static struct ch_str message_of(const struct ch_ctx *ctx, const struct ch_err_ro
     return text;
 }
 
-// Moves what was written into the arena; data NULL at the limit.
-static struct ch_str keep(struct ch_arena *arena, struct ch_buf *out)
-{
-    struct ch_str text = {.data = out->is_full ? NULL : ch_arena_strdup(arena, ch_buf_str(out)), .len = out->len};
-
-    ch_buf_release(out);
-    return text;
-}
-
 static struct ch_str encoded_message(struct ch_arena *arena, struct ch_str message)
 {
     struct ch_buf out;
 
     ch_buf_init(&out, 3 * MESSAGE_MAX);
     grpc_percent_encode(&out, message);
-    return keep(arena, &out);
+    return ch_buf_take(&out, arena);
 }
 
 static struct ch_str encoded_details(const struct ch_ctx *ctx, const struct ch_err_row *row, struct ch_str message)
@@ -151,7 +142,7 @@ static struct ch_str encoded_details(const struct ch_ctx *ctx, const struct ch_e
     put_status(&status, ctx, row, message);
     grpc_base64(&out, status.data, status.is_full ? 0 : status.len);
     ch_buf_release(&status);
-    return keep(ctx->arena, &out);
+    return ch_buf_take(&out, ctx->arena);
 }
 
 size_t grpc_trailers(struct ch_ctx *ctx, enum ch_err err, nghttp2_nv ret_trailers[GRPC_TRAILERS_MAX])
