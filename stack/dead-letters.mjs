@@ -104,20 +104,20 @@ async function sendBack(broker, letter) {
 const SCHEMAS = { 'fruit-catalog': 'catalog', 'order-manager': 'orders', 'delivery-mock': 'delivery' };
 const ACTOR = `dev:${process.env.SUDO_USER ?? userInfo().username}`;
 
-let opened = null;
+let opened = null; // one connection for all letters, opened by the first
 
-// One connection for all letters, opened by the first.
-function database() {
+async function connect() {
   const client = new pg.Client({ connectionString: process.env.POSTGRES_URI, connectionTimeoutMillis: 5000 });
   client.on('error', () => {}); // the next statement says so
-  opened ??= client.connect().then(() => client);
-  return opened;
+  await client.connect();
+  return client;
 }
 
 async function record(action, letter) {
   const schema = SCHEMAS[letter.queue?.split('.')[0]] ?? 'orders';
   try {
-    const client = await database();
+    opened ??= connect();
+    const client = await opened;
     await client.query(`INSERT INTO ${schema}.audit (actor, role, action, subject, outcome, detail, trace_id) VALUES ($1, 'operator', $2, $3, 'done', $4, '')`, [
       ACTOR,
       action,
