@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which envelopes are taken, and that every refusal says why: it is all that the log tells of a dead letter.
+// Which envelopes are taken, and that every refusal says why: it is all that the log tells of a dead letter. That
+// nothing is written of which a text is missing.
 #include "request_fixture.h"
+
+#include "ch/audit.h"
 
 #include "../src/app/events_internal.h"
 
@@ -62,11 +65,27 @@ static void test_envelope__comes_back_without_what_it_has_not(void **state)
     request_close(&fixture);
 }
 
+static void test_outbox_and_audit__refuse_a_text_without_memory(void **state)
+{
+    const struct ch_audit entry = {.action = "test.act"};
+    struct request_fixture fixture;
+
+    (void)state;
+    request_open(&fixture, "", NULL, NULL);
+    struct ch_tx tx = {.ctx = &fixture.req.ctx, .is_failed = true};
+    assert_int_equal(ch_outbox_add(&tx, "a.v1", (struct ch_str){0}, CH_STR("{}")), CH_ERR_NO_MEMORY);
+    assert_int_equal(ch_outbox_add(&tx, "a.v1", CH_STR("subject"), (struct ch_str){0}), CH_ERR_NO_MEMORY);
+    assert_int_equal(ch_audit_add(&tx, 0, &entry), CH_ERR_NO_MEMORY);
+    assert_int_equal(ch_audit_wait(&fixture.req.ctx, 0, &entry), CH_ERR_NO_MEMORY);
+    request_close(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_envelope__refusal_is_named),
         cmocka_unit_test(test_envelope__comes_back_without_what_it_has_not),
+        cmocka_unit_test(test_outbox_and_audit__refuse_a_text_without_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

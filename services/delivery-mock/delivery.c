@@ -80,11 +80,10 @@ enum ch_err delivery_get_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struc
 
 static enum ch_err audit_advance(struct ch_tx *tx, struct ch_uuid order_id, enum delivery_status to)
 {
-    char subject[CH_UUID_TEXT];
+    const struct ch_audit entry = {.action = "delivery.advance",
+                                   .subject = ch_str_of(ch_arena_uuid(tx->ctx->arena, order_id)),
+                                   .detail = ch_str_of(delivery_status_names[to])};
 
-    ch_uuid_format(order_id, subject);
-    const struct ch_audit entry = {
-        .action = "delivery.advance", .subject = ch_str_of(subject), .detail = ch_str_of(delivery_status_names[to])};
     return ch_audit_add(tx, Q_AUDIT_INSERT, &entry);
 }
 

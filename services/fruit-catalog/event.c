@@ -6,7 +6,7 @@ enum { DATA_MAX = 1024 };
 
 enum ch_err event_product_changed(struct ch_tx *tx, const struct product *product)
 {
-    char subject[CH_UUID_TEXT];
+    struct ch_arena *arena = tx->ctx->arena;
     struct ch_buf buf;
     struct ch_jw jw;
 
@@ -18,11 +18,8 @@ enum ch_err event_product_changed(struct ch_tx *tx, const struct product *produc
     ch_jw_kcstr(&jw, "status", product_status_names[product->edit.status]);
     ch_jw_kint(&jw, "version", product->version);
     ch_jw_object_end(&jw);
-    const struct ch_str data = ch_buf_take(&buf, tx->ctx->arena);
-    if (!data.data)
-        return CH_ERR_NO_MEMORY;
-    ch_uuid_format(product->product_id, subject);
-    return ch_outbox_add(tx, "product.changed.v1", ch_str_of(subject), data);
+    return ch_outbox_add(tx, "product.changed.v1", ch_str_of(ch_arena_uuid(arena, product->product_id)),
+                         ch_buf_take(&buf, arena));
 }
 
 bool stock_fell_low(int64_t before, int64_t after, int64_t threshold)
@@ -49,11 +46,8 @@ struct ch_str event_stock_low_data(struct ch_arena *arena, const struct stock_lo
 
 enum ch_err event_stock_low(struct ch_tx *tx, const struct stock_low *low)
 {
-    const struct ch_str data = event_stock_low_data(tx->ctx->arena, low);
-    char subject[CH_UUID_TEXT];
+    struct ch_arena *arena = tx->ctx->arena;
 
-    if (!data.data)
-        return CH_ERR_NO_MEMORY;
-    ch_uuid_format(low->sku_id, subject);
-    return ch_outbox_add(tx, "stock.low.v1", ch_str_of(subject), data);
+    return ch_outbox_add(tx, "stock.low.v1", ch_str_of(ch_arena_uuid(arena, low->sku_id)),
+                         event_stock_low_data(arena, low));
 }

@@ -263,15 +263,11 @@ static bool fill_event(struct ch_arena *arena, struct event_columns *c, size_t a
 {
     const struct stock_low low = {sku->sku_id, sku->product_id, sku->farm_id, sku->available,
                                   config.low_stock_threshold};
-    char *subject = ch_arena_alloc(arena, CH_UUID_TEXT);
 
-    if (!subject)
-        return false;
-    ch_uuid_format(sku->sku_id, subject);
     c->event_id[at] = ch_uuid_new();
-    c->subject[at] = ch_str_of(subject);
+    c->subject[at] = ch_str_of(ch_arena_uuid(arena, sku->sku_id));
     c->data[at] = event_stock_low_data(arena, &low);
-    return c->data[at].data != NULL;
+    return c->subject[at].data && c->data[at].data;
 }
 
 static enum ch_err put_events(struct ch_pg_args *args, const struct ch_trace *trace, const struct reserve_facts *facts)

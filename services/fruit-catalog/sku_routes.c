@@ -206,14 +206,13 @@ static enum ch_err write_adjustment(struct ch_tx *tx, const struct adjustment *a
 // A farm's own stock is its own affair, and in the ledger; what an operator does to it is on record besides.
 static enum ch_err audit_adjustment(struct ch_tx *tx, const struct adjustment *adjustment, const struct sku *sku)
 {
-    char sku_id[CH_UUID_TEXT];
-
-    ch_uuid_format(sku->sku_id, sku_id);
+    struct ch_arena *arena = tx->ctx->arena;
     const struct ch_audit entry = {
         .action = "stock.adjust",
-        .subject = ch_str_of(sku_id),
-        .detail = ch_str_of(ch_arena_printf(tx->ctx->arena, "delta=%" PRId64, adjustment->delta)),
+        .subject = ch_str_of(ch_arena_uuid(arena, sku->sku_id)),
+        .detail = ch_str_of(ch_arena_printf(arena, "delta=%" PRId64, adjustment->delta)),
     };
+
     return ch_audit_add(tx, Q_AUDIT_INSERT, &entry);
 }
 

@@ -148,12 +148,10 @@ static enum ch_err not_yet(struct ch_ctx *ctx, struct ch_uuid order_id, enum ch_
 
 static enum ch_err audit_wish_wait(struct ch_ctx *ctx, const struct cancel_request *request)
 {
-    char subject[CH_UUID_TEXT];
-
-    ch_uuid_format(request->order_id, subject);
     const struct ch_audit entry = {.action = "order.cancel",
-                                   .subject = ch_str_of(subject),
+                                   .subject = ch_str_of(ch_arena_uuid(ctx->arena, request->order_id)),
                                    .detail = ch_str_of(cancel_reason_names[request->wish.reason])};
+
     return ch_audit_wait(ctx, Q_AUDIT_INSERT, &entry);
 }
 

@@ -12,10 +12,8 @@ enum { STEP_ORDERS = 200, EVENT_DATA_MAX = 16 * 1024 };
 
 static enum ch_err audit_add(struct ch_tx *tx, const char *action, struct ch_uuid account_id)
 {
-    char subject[CH_UUID_TEXT];
+    const struct ch_audit entry = {.action = action, .subject = ch_str_of(ch_arena_uuid(tx->ctx->arena, account_id))};
 
-    ch_uuid_format(account_id, subject);
-    const struct ch_audit entry = {.action = action, .subject = ch_str_of(subject)};
     return ch_audit_add(tx, Q_AUDIT_INSERT, &entry);
 }
 
@@ -100,12 +98,10 @@ enum ch_err erasure_request_wait(struct ch_ctx *ctx, struct erasure *ret_erasure
 // contracts/asyncapi.yaml, data of order.erased.v1
 static enum ch_err tell(struct ch_tx *tx, const struct ch_pg_rows *orders)
 {
-    char first[CH_UUID_TEXT];
+    struct ch_arena *arena = tx->ctx->arena;
     struct ch_buf text;
     struct ch_jw jw;
-    enum ch_err err = CH_ERR_NO_MEMORY;
 
-    ch_uuid_format(ch_pg_get_uuid(orders, 0, 0), first);
     ch_buf_init(&text, EVENT_DATA_MAX);
     ch_jw_init(&jw, &text);
     ch_jw_object(&jw);
@@ -115,11 +111,8 @@ static enum ch_err tell(struct ch_tx *tx, const struct ch_pg_rows *orders)
         ch_jw_uuid(&jw, ch_pg_get_uuid(orders, i, 0));
     ch_jw_array_end(&jw);
     ch_jw_object_end(&jw);
-    const struct ch_str data = ch_buf_take(&text, tx->ctx->arena);
-    const struct ch_str subject = ch_str_of(ch_arena_strdup(tx->ctx->arena, ch_str_of(first)));
-    if (data.data && subject.data)
-        err = ch_outbox_add(tx, "order.erased.v1", subject, data);
-    return err;
+    return ch_outbox_add(tx, "order.erased.v1", ch_str_of(ch_arena_uuid(arena, ch_pg_get_uuid(orders, 0, 0))),
+                         ch_buf_take(&text, arena));
 }
 
 // Some orders of the account; the last step is the end of it.

@@ -82,10 +82,9 @@ static enum ch_err write_order_wait(struct ch_ctx *ctx, struct ch_jw *jw, struct
 
 static enum ch_err audit_export_wait(struct ch_ctx *ctx)
 {
-    char subject[CH_UUID_TEXT];
+    const struct ch_audit entry = {.action = "account.export",
+                                   .subject = ch_str_of(ch_arena_uuid(ctx->arena, ctx->identity->id))};
 
-    ch_uuid_format(ctx->identity->id, subject);
-    const struct ch_audit entry = {.action = "account.export", .subject = ch_str_of(subject)};
     return ch_audit_wait(ctx, Q_AUDIT_INSERT, &entry);
 }
 

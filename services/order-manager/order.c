@@ -270,13 +270,12 @@ enum ch_err order_get_wait(struct ch_ctx *ctx, struct ch_uuid order_id, struct o
 // The recipient as it is, for an operator who says what for. The look is on record before anything is shown.
 static enum ch_err order_reveal_wait(struct ch_ctx *ctx, struct ch_str reason, struct order *order)
 {
+    const struct ch_audit entry = {
+        .action = "recipient.read", .subject = ch_str_of(ch_arena_uuid(ctx->arena, order->order_id)), .detail = reason};
     struct order whole;
-    char subject[CH_UUID_TEXT];
 
     if (!ch_may(ctx->identity, CH_ADMIN) || !order->recipient.is_masked)
         return CH_OK;
-    ch_uuid_format(order->order_id, subject);
-    const struct ch_audit entry = {.action = "recipient.read", .subject = ch_str_of(subject), .detail = reason};
     enum ch_err err = ch_audit_wait(ctx, Q_AUDIT_INSERT, &entry);
     if (!err)
         err = order_find_wait(ctx, order->order_id, &whole);

@@ -184,13 +184,11 @@ static void put_lines(struct ch_pg_args *args, const struct line_columns *c, siz
 static enum ch_err publish_early_wait(struct ch_ctx *ctx, const struct order_columns *orders, size_t count)
 {
     struct ch_tx tx CH_TX = {0};
-    char subject[CH_UUID_TEXT];
     enum ch_err err = ch_tx_begin_wait(ctx, &tx);
 
-    for (size_t i = 0; i < count && !err; i++) {
-        ch_uuid_format(orders->order_id[i], subject);
-        err = ch_outbox_add(&tx, "order.placed.v1", ch_str_of(subject), orders->event_data[i]);
-    }
+    for (size_t i = 0; i < count && !err; i++)
+        err = ch_outbox_add(&tx, "order.placed.v1", ch_str_of(ch_arena_uuid(ctx->arena, orders->order_id[i])),
+                            orders->event_data[i]);
     if (!err)
         err = ch_tx_commit_wait(&tx);
     ch_outbox_wake();

@@ -136,9 +136,9 @@ struct ch_consumer {
 };
 
 /** Writes an event to the outbox inside the transaction; the relay publishes it after the commit. `data` is a JSON
- * object's text. The outbox table is `outbox(id bigint identity, event_id uuid, type text, subject text, data text,
- * traceparent text, created_at, sent_at)` in the service's schema; statements that write many rows at once insert into
- * it themselves and call ch_outbox_wake. */
+ * object's text. A text whose data is NULL found no room in an arena: CH_ERR_NO_MEMORY. The outbox table is `outbox(id
+ * bigint identity, event_id uuid, type text, subject text, data text, traceparent text, created_at, sent_at)` in the
+ * service's schema; statements that write many rows at once insert into it themselves and call ch_outbox_wake. */
 CH_MUST_CHECK enum ch_err ch_outbox_add(struct ch_tx *tx, const char *type, struct ch_str subject, struct ch_str data);
 /** After the commit: lets the relay look at once. Any thread. */
 void ch_outbox_wake(void);

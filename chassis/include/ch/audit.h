@@ -16,7 +16,7 @@
 /** One action. The rest (who, trace) is the context's. */
 struct ch_audit {
     const char *action;    /**< literal: "stock.adjust" */
-    struct ch_str subject; /**< id of what it was done to */
+    struct ch_str subject; /**< id of what it was done to; data NULL: CH_ERR_NO_MEMORY, an arena had no room for it */
     struct ch_str detail;  /**< "ON_ROUTE", "delta=-3"; data NULL: nothing more to say */
     enum ch_err result;    /**< CH_OK: done; else it was refused, and this says why */
 };

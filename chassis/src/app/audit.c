@@ -23,7 +23,7 @@ static enum ch_err arguments(struct ch_pg_args *args, struct ch_ctx *ctx, const 
 {
     char *trace_id = ch_arena_alloc(ctx->arena, 33);
 
-    if (!trace_id)
+    if (!trace_id || !entry->subject.data)
         return CH_ERR_NO_MEMORY;
     ch_trace_id_text(&ctx->trace, trace_id);
     ch_pg_args_init(args, ctx);

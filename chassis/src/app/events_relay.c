@@ -147,7 +147,6 @@ static bool build_message(struct relay *relay, const struct ch_pg_rows *rows, si
                           struct ch_amqp_message *message)
 {
     char fresh[CH_TRACEPARENT_TEXT];
-    char *id_text = ch_arena_alloc(relay->arena, CH_UUID_TEXT);
     const struct ch_event event = {
         .id = ch_pg_get_uuid(rows, row, 1),
         .type = ch_pg_get_str(rows, row, 2),
@@ -157,18 +156,15 @@ static bool build_message(struct relay *relay, const struct ch_pg_rows *rows, si
     };
     const size_t before = relay->bodies.len;
 
-    if (!id_text)
-        return false;
-    ch_uuid_format(event.id, id_text);
     *message = (struct ch_amqp_message){
         .routing_key = ch_arena_strdup(relay->arena, event.type),
-        .message_id = id_text,
+        .message_id = ch_arena_uuid(relay->arena, event.id),
         .content_type = CH_EVENT_CONTENT,
         .traceparent = ch_arena_strdup(relay->arena, event.traceparent),
     };
     ch_envelope_write(&relay->bodies, relay->service, &event, ch_pg_get_str(rows, row, 4));
     message->body.len = relay->bodies.len - before;
-    return message->routing_key && message->traceparent && !relay->bodies.is_full;
+    return message->routing_key && message->message_id && message->traceparent && !relay->bodies.is_full;
 }
 
 static enum ch_err build_round(struct relay *relay, const struct ch_pg_rows *rows, struct round *ret_round)

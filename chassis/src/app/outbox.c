@@ -13,7 +13,7 @@ enum ch_err ch_outbox_add(struct ch_tx *tx, const char *type, struct ch_str subj
     char *traceparent = ch_arena_alloc(tx->ctx->arena, CH_TRACEPARENT_TEXT);
     struct ch_pg_args args;
 
-    if (!traceparent)
+    if (!traceparent || !subject.data || !data.data)
         return CH_ERR_NO_MEMORY;
     if (data.len > CH_EVENT_DATA_MAX)
         return CH_ERR_TOO_LARGE;
