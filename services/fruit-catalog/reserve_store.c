@@ -187,15 +187,19 @@ static enum ch_err put_skus(struct ch_pg_args *args, const struct reserve_facts 
 
 static enum ch_err put_orders(struct ch_pg_args *args, struct reserve_order *const *orders, size_t count)
 {
-    struct ch_uuid *order_id;
+    struct ch_uuid *order_id, *buyer_id;
     size_t n = 0;
 
-    if (!COLUMN(args->arena, order_id, count))
+    if (!COLUMN(args->arena, order_id, count) || !COLUMN(args->arena, buyer_id, count))
         return CH_ERR_NO_MEMORY;
-    for (size_t i = 0; i < count; i++)
-        if (orders[i]->is_new)
-            order_id[n++] = orders[i]->order_id;
+    for (size_t i = 0; i < count; i++) {
+        if (!orders[i]->is_new)
+            continue;
+        order_id[n] = orders[i]->order_id;
+        buyer_id[n++] = orders[i]->buyer_id;
+    }
     ch_pg_uuid_array(args, order_id, n);
+    ch_pg_uuid_array(args, buyer_id, n);
     ch_pg_int4(args, (int32_t)config.hold_ttl_s);
     return CH_OK;
 }
@@ -297,20 +301,6 @@ static enum ch_err put_events(struct ch_pg_args *args, const struct ch_trace *tr
     return CH_OK;
 }
 
-static enum ch_err put_buyers(struct ch_pg_args *args, struct reserve_order *const *orders, size_t count)
-{
-    struct ch_uuid *buyer_id;
-    size_t n = 0;
-
-    if (!COLUMN(args->arena, buyer_id, count))
-        return CH_ERR_NO_MEMORY;
-    for (size_t i = 0; i < count; i++)
-        if (orders[i]->is_new)
-            buyer_id[n++] = orders[i]->buyer_id;
-    ch_pg_uuid_array(args, buyer_id, n);
-    return CH_OK;
-}
-
 // A statement of its own, so that orders without such a SKU do not pay for it; it leaves with the other.
 static enum ch_err write_shares(struct ch_tx *tx, const struct reserve_facts *facts)
 {
@@ -353,8 +343,6 @@ enum ch_err reserve_write(struct ch_tx *tx, struct reserve_order *const *orders,
     if (!err)
         err = put_events(&args, &tx->ctx->trace, facts);
     ch_pg_text(&args, cluster_run);
-    if (!err)
-        err = put_buyers(&args, orders, order_count);
     if (!err)
         err = ch_tx_send(tx, Q_RESERVE_WRITE, &args);
     return err ? err : write_shares(tx, facts);

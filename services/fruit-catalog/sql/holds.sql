@@ -25,8 +25,8 @@ ORDER BY kind, order_id, line_no, sku_id;
 
 -- name: reserve_write :write
 -- All that a batch of decided orders changes. Arrays: SKUs and what is taken of each; orders; lines of orders; stock.low events.
--- $18 are the buyers of the orders $3. $17 is the run of the server that stores the orders, as order_by_keys of OrderManager says it. When it is this
--- one, their commit flushes this one's log entry with its own, and is refused after a crash.
+-- $18 is the run of the server that stores the orders, as order_by_keys of OrderManager says it. When it is this one, their commit flushes
+-- this one's log entry with its own, and is refused after a crash.
 WITH taken AS (
     UPDATE catalog.skus s
     SET available = s.available - t.quantity
@@ -34,15 +34,15 @@ WITH taken AS (
     WHERE s.sku_id = t.sku_id
 ), held AS (
     INSERT INTO catalog.holds (order_id, buyer_id, state, expires_at)
-    SELECT t.order_id, t.buyer_id, 'HELD', now() + make_interval(secs => $4::int4)
-    FROM unnest($3::uuid[], $18::uuid[]) AS t (order_id, buyer_id),
+    SELECT t.order_id, t.buyer_id, 'HELD', now() + make_interval(secs => $5::int4)
+    FROM unnest($3::uuid[], $4::uuid[]) AS t (order_id, buyer_id),
          (SELECT set_config('synchronous_commit',
                             CASE WHEN extract(epoch FROM pg_postmaster_start_time()) || '/' ||
-                                      extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) = $17::text
+                                      extract(epoch FROM pg_stat_get_bgwriter_stat_reset_time()) = $18::text
                                  THEN 'off' ELSE 'on' END, true)) AS durability
     ORDER BY t.order_id
 ), line AS MATERIALIZED (
-    SELECT * FROM unnest($5::uuid[], $6::int4[], $7::uuid[], $8::int4[], $9::int8[], $10::int4[], $11::uuid[], $12::uuid[]) WITH ORDINALITY
+    SELECT * FROM unnest($6::uuid[], $7::int4[], $8::uuid[], $9::int4[], $10::int8[], $11::int4[], $12::uuid[], $13::uuid[]) WITH ORDINALITY
         AS t (order_id, line_no, sku_id, quantity, unit_price_krw, available_before, lot_id, ledger_id, at)
 ), kept AS (
     INSERT INTO catalog.hold_lines (order_id, line_no, sku_id, quantity, unit_price_krw, available_before, lot_id)
@@ -57,7 +57,7 @@ WITH taken AS (
 )
 INSERT INTO catalog.outbox (event_id, type, subject, data, traceparent)
 SELECT event_id, 'stock.low.v1', subject, data, traceparent
-FROM unnest($13::uuid[], $14::text[], $15::text[], $16::text[]) AS t (event_id, subject, data, traceparent);
+FROM unnest($14::uuid[], $15::text[], $16::text[], $17::text[]) AS t (event_id, subject, data, traceparent);
 
 -- name: sku_buyers_add :write
 -- What the orders of a batch take of SKUs that have a limit per buyer: a row each for SKU $1 and buyer $2. The SKUs are locked.
