@@ -6,9 +6,9 @@
 
 #include "ch/audit.h"
 #include "queries.h"
+#include "tables.h"
 
 enum { STEP_ORDERS = 200, EVENT_DATA_MAX = 16 * 1024 };
-#define RUN_NS INT64_C(2000000000) // a run of the job works no longer
 
 static enum ch_err audit_add(struct ch_tx *tx, const char *action, struct ch_uuid account_id)
 {
@@ -157,13 +157,7 @@ static enum ch_err step_wait(struct ch_ctx *ctx, bool *ret_is_over)
 
 enum ch_err erasure_work_wait(struct ch_ctx *ctx)
 {
-    const int64_t until_ns = ch_now_ns() + RUN_NS;
-    bool is_over = false;
-    enum ch_err err = CH_OK;
-
-    while (!err && !is_over && ch_now_ns() < until_ns)
-        err = step_wait(ctx, &is_over);
-    return err;
+    return job_steps_wait(ctx, step_wait);
 }
 
 enum ch_err erasure_reopen_wait(struct ch_ctx *ctx)

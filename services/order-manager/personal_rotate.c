@@ -8,9 +8,9 @@
 #include "ch/seal.h"
 #include "order_personal.h"
 #include "queries.h"
+#include "tables.h"
 
 enum { PAGE_ROWS = 200 };
-#define RUN_NS INT64_C(2000000000) // a run of the job works no longer
 
 static const struct ch_metric resealed_metric = {
     .name = "personal_values_resealed_total",
@@ -183,11 +183,5 @@ static enum ch_err step_wait(struct ch_ctx *ctx, bool *ret_is_over)
 
 enum ch_err personal_rotate_wait(struct ch_ctx *ctx)
 {
-    const int64_t until_ns = ch_now_ns() + RUN_NS;
-    bool is_over = false;
-    enum ch_err err = CH_OK;
-
-    while (!err && !is_over && ch_now_ns() < until_ns)
-        err = step_wait(ctx, &is_over);
-    return err;
+    return job_steps_wait(ctx, step_wait);
 }
