@@ -3,15 +3,19 @@
 // what it took, exits 0 and leaves no sanitizer report.
 
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import { after, test } from 'node:test';
 
+import { READ, closeClients, rpc } from '../lib/grpc.mjs';
 import { RawConnection } from '../lib/raw.mjs';
 import { secondInstance } from '../lib/second.mjs';
 import { SERVICES, readiness, service } from '../lib/stack.mjs';
+import { operatorToken } from '../lib/tokens.mjs';
 import { until, within } from '../lib/until.mjs';
 
 const admin = (name, path, options) => fetch(`${service(name).admin}${path}`, options);
 const DEPENDENCIES = { 'fruit-catalog': ['keys', 'loops', 'order-manager', 'postgres', 'rabbitmq', 'token'], 'order-manager': ['delivery-mock', 'fruit-catalog', 'keys', 'loops', 'postgres', 'rabbitmq', 'token'], 'delivery-mock': ['keys', 'loops', 'postgres', 'rabbitmq', 'token'] };
+
+after(closeClients);
 
 for (const name of SERVICES) {
   test(`${name} is alive and ready, and says of what`, async () => {
@@ -31,6 +35,7 @@ for (const name of SERVICES) {
 
   test(`${name} counts its requests and calls`, async () => {
     await fetch(`${service(name).http}/api/v1/nothing`);
+    await rpc(name, READ[name].method, READ[name].request(), await operatorToken());
     const answer = await admin(name, '/metrics');
     assert.match(answer.headers.get('content-type'), /^text\/plain; version=0\.0\.4/);
     const text = await answer.text();

@@ -4,7 +4,7 @@
 import { after } from 'node:test';
 
 import { testForgeries, testGrpcForgeries } from '../lib/forgeries.mjs';
-import { closeClients } from '../lib/grpc.mjs';
+import { READ, closeClients } from '../lib/grpc.mjs';
 import { uuid7 } from '../lib/ids.mjs';
 import { SERVICES, service, stack } from '../lib/stack.mjs';
 
@@ -12,14 +12,9 @@ after(closeClients);
 
 // One operation of each service that needs a token, with a scope that an operator has.
 const GUARDED = { 'fruit-catalog': () => `GET /api/v1/skus/${uuid7()}/stock-ledger`, 'order-manager': () => 'GET /api/v1/orders', 'delivery-mock': () => 'GET /api/v1/simulation' };
-const GUARDED_RPC = {
-  'fruit-catalog': { method: 'GetSkus', request: () => ({ skuIds: [uuid7()] }) },
-  'order-manager': { method: 'GetOrder', request: () => ({ orderId: uuid7() }) },
-  'delivery-mock': { method: 'GetDeliveries', request: () => ({ orderIds: [uuid7()] }) },
-};
 
 for (const name of SERVICES) {
   testForgeries({ name: `${name} over REST`, base: service(name).http, line: GUARDED[name] });
   testForgeries({ name: `${name} by the gateway`, base: stack.gateway, line: GUARDED[name] });
-  testGrpcForgeries({ name: `${name} over gRPC`, service: name, ...GUARDED_RPC[name] });
+  testGrpcForgeries({ name: `${name} over gRPC`, service: name, ...READ[name] });
 }

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { decodeJwt } from 'jose';
 
-import { closeClients, grpc, rpc } from '../lib/grpc.mjs';
+import { READ, closeClients, grpc, rpc } from '../lib/grpc.mjs';
 import { call } from '../lib/http.mjs';
 import { uuid7 } from '../lib/ids.mjs';
 import { refresh, refusalOf, tokensOf } from '../lib/identity.mjs';
@@ -16,13 +16,12 @@ import { sign } from '../lib/tokens.mjs';
 const LIFE_MAX_S = 300;
 const LEEWAY_S = 60;
 const REST = { 'fruit-catalog': () => `GET /api/v1/skus/${uuid7()}/stock-ledger`, 'order-manager': () => 'GET /api/v1/orders', 'delivery-mock': () => `GET /api/v1/deliveries/${uuid7()}` };
-const RPC = { 'fruit-catalog': ['GetSkus', () => ({ skuIds: [uuid7()] })], 'order-manager': ['GetOrder', () => ({ orderId: uuid7() })], 'delivery-mock': ['GetDeliveries', () => ({ orderIds: [uuid7()] })] };
 
 const ask = (base, line) => async (token) => (await call(line(), { base, token })).status === 401;
 const TARGETS = SERVICES.flatMap((name) => [
   { name: `${name} over REST`, isRefused: ask(service(name).http, REST[name]) },
   { name: `${name} by the gateway`, isRefused: ask(stack.gateway, REST[name]) },
-  { name: `${name} over gRPC`, isRefused: async (token) => (await rpc(name, RPC[name][0], RPC[name][1](), token)).code === grpc.status.UNAUTHENTICATED },
+  { name: `${name} over gRPC`, isRefused: async (token) => (await rpc(name, READ[name].method, READ[name].request(), token)).code === grpc.status.UNAUTHENTICATED },
 ]);
 
 let person;

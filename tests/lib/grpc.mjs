@@ -7,12 +7,20 @@ import { join } from 'node:path';
 import grpc from '@grpc/grpc-js';
 import protoLoader from '@grpc/proto-loader';
 
+import { uuid7 } from './ids.mjs';
 import { ROOT, service } from './stack.mjs';
 
 export { grpc };
 export const PROTO_DIR = join(ROOT, 'contracts/proto');
 export const SERVICE_OF = { 'fruit-catalog': 'catalog.v1.CatalogService', 'order-manager': 'orders.v1.OrderService', 'delivery-mock': 'delivery.v1.DeliveryService' };
 export const FILES = ['catalog/v1/catalog.proto', 'orders/v1/orders.proto', 'delivery/v1/delivery.proto', 'grpc/health/v1/health.proto'];
+
+// An rpc of each service that only reads, and may be asked for what is not there.
+export const READ = {
+  'fruit-catalog': { method: 'GetSkus', request: () => ({ skuIds: [uuid7()] }) },
+  'order-manager': { method: 'GetOrder', request: () => ({ orderId: uuid7() }) },
+  'delivery-mock': { method: 'GetDeliveries', request: () => ({ orderIds: [uuid7()] }) },
+};
 
 const load = (options) => protoLoader.loadSync(FILES, { includeDirs: [PROTO_DIR], ...options });
 export const definitions = load({ longs: Number, enums: String, defaults: true, oneofs: true });
