@@ -17,7 +17,7 @@ struct line {
 
 struct order {
     struct recipient recipient;
-    struct ch_array lines, tags;
+    struct ch_array lines, ids;
     int64_t total, placed_us;
     double brix;
     bool is_gift;
@@ -47,14 +47,14 @@ static const struct ch_field order_fields[] = {
     {"recipient", CH_FIELD_OBJECT, offsetof(struct order, recipient), REST, .fields = recipient_fields},
     {"lines", CH_FIELD_ARRAY, offsetof(struct order, lines), REST, .min = 1, .max = 3, .fields = line_fields,
      .elem_size = sizeof(struct line)},
-    {"tags", CH_FIELD_STRS, offsetof(struct order, tags), REST | CH_F_TRIM, .max = 2, .pattern = "[a-z]+|\xEA.*"},
+    {"ids", CH_FIELD_UUIDS, offsetof(struct order, ids), REST, .max = 2},
     {"total", CH_FIELD_INT, offsetof(struct order, total), CH_F_OPTIONAL, .min = -5, .present_bit = 1},
     {"placedAt", CH_FIELD_TIME, offsetof(struct order, placed_us), REST, .present_bit = 2},
     {"brix", CH_FIELD_NUMBER, offsetof(struct order, brix), REST, .max = 30, .present_bit = 4},
     {"gift", CH_FIELD_BOOL, offsetof(struct order, is_gift), REST},
     {"grade", CH_FIELD_ENUM, offsetof(struct order, grade), REST, .names = grades},
     {"shipOn", CH_FIELD_DATE, offsetof(struct order, ship_on), REST},
-    {"a/b~c", CH_FIELD_STR, offsetof(struct order, odd), REST, .max = 3},
+    {"a/b~c", CH_FIELD_STR, offsetof(struct order, odd), REST, .max = 3, .pattern = "[a-z]+|\xEC.*"},
     {0},
 };
 
@@ -88,7 +88,8 @@ static void test_json_bind__fills_the_struct(void **state)
              "{\"recipient\":{\"name\":\"  김사과 \",\"phone\":\"010-1234-5678\",\"note\":\"문 앞\\n종 한 번\"},"
              "\"lines\":[{\"skuId\":\"018F0000-0000-7000-8000-000000000001\",\"quantity\":2},"
              "{\"skuId\":\"018f0000-0000-7000-8000-000000000002\",\"quantity\":99}],"
-             "\"tags\":[\" abc \",\"가\"],\"total\":-5,\"placedAt\":\"1970-01-01T09:00:01+09:00\",\"brix\":13,"
+             "\"ids\":[\"018f0000-0000-7000-8000-000000000003\",\"018f0000-0000-7000-8000-000000000004\"],\"total\":-5,"
+             "\"placedAt\":\"1970-01-01T09:00:01+09:00\",\"brix\":13,"
              "\"gift\":true,\"grade\":\"보통\",\"shipOn\":\"2024-02-29\",\"a/b~c\":\"사과배\"}",
              &faults, &order, &present),
         CH_OK);
@@ -101,8 +102,9 @@ static void test_json_bind__fills_the_struct(void **state)
     ch_uuid_format(lines[0].sku_id, text);
     assert_string_equal(text, "018f0000-0000-7000-8000-000000000001");
     assert_int_equal(lines[1].quantity, 99);
-    assert_int_equal(order.tags.count, 2);
-    assert_string_equal(((struct ch_str *)order.tags.items)[0].data, "abc");
+    assert_int_equal(order.ids.count, 2);
+    ch_uuid_format(((const struct ch_uuid *)order.ids.items)[1], text);
+    assert_string_equal(text, "018f0000-0000-7000-8000-000000000004");
     assert_int_equal(order.total, -5);
     assert_int_equal(order.placed_us, 1000000);
     assert_true(order.brix == 13.0);
@@ -188,9 +190,9 @@ static const struct {
     {"array is an object", "{\"lines\":{}}", "/lines type\n"},
     {"elements", "{\"lines\":[{\"skuId\":" SKU ",\"quantity\":0},7,{\"skuId\":\"z\",\"quantity\":1,\"x\":1}]}",
      "/lines/0/quantity range\n/lines/1 type\n/lines/2/skuId format\n/lines/2/x unknown\n"},
-    {"strings", "{\"tags\":[1,\"A\"]}", "/tags/0 type\n/tags/1 format\n"},
-    {"strings, alternative matched whole", "{\"tags\":[\"ab1\"]}", "/tags/0 format\n"},
-    {"too many strings", "{\"tags\":[\"a\",\"b\",\"c\"]}", "/tags count\n"},
+    {"ids", "{\"ids\":[null,\"A\"]}", "/ids/0 type\n/ids/1 format\n"},
+    {"too many ids", "{\"ids\":[" SKU "," SKU "," SKU "]}", "/ids count\n"},
+    {"alternative matched whole", "{\"a/b~c\":\"ab1\"}", "/a~1b~0c format\n"},
 };
 
 static void test_json_bind__reports_every_fault(void **state)

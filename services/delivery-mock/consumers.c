@@ -123,31 +123,14 @@ static enum ch_err on_order_placed(struct ch_ctx *ctx, struct ch_tx *tx, const s
 enum { ERASED_MAX = 1000 };
 
 struct erased {
-    struct ch_array order_ids; // of struct ch_str
+    struct ch_array order_ids; // of struct ch_uuid
 };
 
 // contracts/asyncapi.yaml, data of order.erased.v1
 static const struct ch_field erased_fields[] = {
-    {"orderIds", CH_FIELD_STRS, offsetof(struct erased, order_ids), .min = 1, .max = ERASED_MAX},
+    {"orderIds", CH_FIELD_UUIDS, offsetof(struct erased, order_ids), .min = 1, .max = ERASED_MAX},
     {0},
 };
-
-static enum ch_err forget_buyers_wait(struct ch_ctx *ctx, struct ch_tx *tx, const struct erased *erased)
-{
-    const struct ch_str *texts = erased->order_ids.items;
-    const size_t count = erased->order_ids.count;
-    struct ch_uuid *ids = ch_arena_array(ctx->arena, count, sizeof(*ids));
-    struct ch_pg_args args;
-
-    if (!ids)
-        return CH_ERR_NO_MEMORY;
-    for (size_t i = 0; i < count; i++)
-        if (ch_uuid_parse(texts[i], &ids[i]))
-            return ch_fail(ctx, CH_ERR_INVALID, "/data/orderIds", "format", "UUID여야 합니다");
-    ch_pg_args_init(&args, ctx);
-    ch_pg_uuid_array(&args, ids, count);
-    return ch_tx_run_wait(tx, Q_DELIVERY_FORGET_BUYERS, &args, NULL);
-}
 
 static enum ch_err on_order_erased(struct ch_ctx *ctx, struct ch_tx *tx, const struct ch_event *events, size_t count)
 {
@@ -155,10 +138,14 @@ static enum ch_err on_order_erased(struct ch_ctx *ctx, struct ch_tx *tx, const s
 
     for (size_t i = 0; i < count && !err; i++) {
         struct erased erased = {0};
+        struct ch_pg_args args;
 
         err = ch_json_bind(events[i].data, erased_fields, "/data", &ctx->faults, &erased, NULL);
-        if (!err)
-            err = forget_buyers_wait(ctx, tx, &erased);
+        if (err)
+            return err;
+        ch_pg_args_init(&args, ctx);
+        ch_pg_uuid_array(&args, erased.order_ids.items, erased.order_ids.count);
+        err = ch_tx_run_wait(tx, Q_DELIVERY_FORGET_BUYERS, &args, NULL);
     }
     return err;
 }

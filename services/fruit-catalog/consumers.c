@@ -49,24 +49,14 @@ static enum ch_err on_order_cancelled(struct ch_ctx *ctx, struct ch_tx *tx, cons
 enum { ERASED_MAX = 1000 };
 
 struct erased {
-    struct ch_array order_ids; // of struct ch_str
+    struct ch_array order_ids; // of struct ch_uuid
 };
 
 // contracts/asyncapi.yaml, data of order.erased.v1
 static const struct ch_field erased_fields[] = {
-    {"orderIds", CH_FIELD_STRS, offsetof(struct erased, order_ids), .min = 1, .max = ERASED_MAX},
+    {"orderIds", CH_FIELD_UUIDS, offsetof(struct erased, order_ids), .min = 1, .max = ERASED_MAX},
     {0},
 };
-
-static enum ch_err read_ids(struct ch_ctx *ctx, const struct erased *erased, struct ch_uuid *ids)
-{
-    const struct ch_str *texts = erased->order_ids.items;
-
-    for (size_t i = 0; i < erased->order_ids.count; i++)
-        if (ch_uuid_parse(texts[i], &ids[i]))
-            return ch_fail(ctx, CH_ERR_INVALID, "/data/orderIds", "format", "UUID여야 합니다");
-    return CH_OK;
-}
 
 // All events at once, for SKUs are locked in one order.
 static enum ch_err on_order_erased(struct ch_ctx *ctx, struct ch_tx *tx, const struct ch_event *events, size_t count)
@@ -86,11 +76,8 @@ static enum ch_err on_order_erased(struct ch_ctx *ctx, struct ch_tx *tx, const s
     struct ch_uuid *ids = ch_arena_array(ctx->arena, id_count, sizeof(*ids));
     if (!ids)
         return CH_ERR_NO_MEMORY;
-    for (size_t i = 0; i < count; n += erased[i++].order_ids.count) {
-        const enum ch_err err = read_ids(ctx, &erased[i], ids + n);
-        if (err)
-            return err;
-    }
+    for (size_t i = 0; i < count; n += erased[i++].order_ids.count)
+        memcpy(ids + n, erased[i].order_ids.items, erased[i].order_ids.count * sizeof(*ids));
     return hold_forget_buyers_in_wait(tx, ids, id_count);
 }
 

@@ -19,7 +19,7 @@ struct outer {
     struct ch_uuid id;
     int colour;
     struct inner inner;
-    struct ch_array inners, texts;
+    struct ch_array inners, ids;
 };
 
 #define AT(member) offsetof(struct outer, member)
@@ -43,8 +43,7 @@ static const struct ch_field fields[] = {
     {"inner", CH_FIELD_OBJECT, AT(inner), .flags = CH_F_OPTIONAL | CH_F_NULLABLE, .fields = inner_fields},
     {"inners", CH_FIELD_ARRAY, AT(inners), .min = 1, .max = 4, .flags = CH_F_OPTIONAL, .fields = inner_fields,
      .elem_size = sizeof(struct inner)},
-    {"texts", CH_FIELD_STRS, AT(texts), .max = 3, .flags = CH_F_OPTIONAL, .pattern = "[a-z가-힣 ]*",
-     .pattern_detail = "글자"},
+    {"ids", CH_FIELD_UUIDS, AT(ids), .max = 3, .flags = CH_F_OPTIONAL},
     {0},
 };
 
@@ -157,7 +156,8 @@ static void check_text(struct ch_str text, size_t min, size_t max)
 static void check_bound(const struct outer *outer)
 {
     const struct inner *inners = outer->inners.items;
-    const struct ch_str *texts = outer->texts.items;
+    const struct ch_uuid *ids = outer->ids.items;
+    char text[CH_UUID_TEXT];
     int32_t days;
 
     check_text(outer->text, 2, 9);
@@ -167,11 +167,11 @@ static void check_bound(const struct outer *outer)
     MUST(outer->number >= 0 && outer->number <= 99 && outer->ratio >= 0 && outer->ratio <= 1);
     MUST(outer->colour >= 0 && outer->colour < 2);
     MUST(!outer->day.data || ch_date_parse(outer->day, &days) == CH_OK);
-    MUST(outer->inner.number >= -5 && outer->inner.number <= 5 && outer->inners.count <= 4 && outer->texts.count <= 3);
+    MUST(outer->inner.number >= -5 && outer->inner.number <= 5 && outer->inners.count <= 4 && outer->ids.count <= 3);
     for (size_t i = 0; i < outer->inners.count; i++)
         MUST(inners[i].number >= -5 && inners[i].number <= 5);
-    for (size_t i = 0; i < outer->texts.count; i++)
-        MUST(ch_utf8_is_valid(texts[i]));
+    for (size_t i = 0; i < outer->ids.count; i++)
+        ch_uuid_format(ids[i], text); // every byte is there
 }
 
 static void check_bind(struct ch_ctx *ctx, const json_t *json)

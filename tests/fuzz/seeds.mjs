@@ -56,8 +56,8 @@ put('http_server', after('\x06', { ...http, ...pipelined }));
 // ---- JSON, query, cursor, settings ----
 
 put('json', {
-  all: JSON.stringify({ text: ' 사과 ', lines: 'a\nb', code: 'AB-12', n: 7, ratio: 0.25, on: true, id: `${ID}1`, colour: 'green', at: '2026-11-23T09:30:00+09:00', day: '2026-02-28', inner: { n: -5 }, inners: [{ n: 1 }, { n: 5 }], texts: ['a', '가나'] }),
-  faults: '{"text":"x","n":0,"on":1,"id":"1","colour":"blue","at":"now","day":"2026-02-30","inner":{"n":9},"inners":[],"texts":["A"],"other":null}',
+  all: JSON.stringify({ text: ' 사과 ', lines: 'a\nb', code: 'AB-12', n: 7, ratio: 0.25, on: true, id: `${ID}1`, colour: 'green', at: '2026-11-23T09:30:00+09:00', day: '2026-02-28', inner: { n: -5 }, inners: [{ n: 1 }, { n: 5 }], ids: [`${ID}2`, `${ID}3`] }),
+  faults: '{"text":"x","n":0,"on":1,"id":"1","colour":"blue","at":"now","day":"2026-02-30","inner":{"n":9},"inners":[],"ids":["A"],"other":null}',
   numbers: '[0,-0,1.5,1e308,-9223372036854775808,9223372036854775807,9223372036854775808,1E-400,0.1]',
   escapes: '"\\u0041\\ud83c\\udf4e\\n\\"\\\\\\/\\u0000"',
   deep: '['.repeat(33) + ']'.repeat(33),

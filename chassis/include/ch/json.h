@@ -62,7 +62,7 @@ enum ch_field_type {
     CH_FIELD_OBJECT, /**< nested struct at offset, bound by `fields` */
     CH_FIELD_ARRAY, /**< struct ch_array at offset; elements are structs of `elem_size` bound by `fields`; min/max count
                        them */
-    CH_FIELD_STRS,  /**< struct ch_array of struct ch_str; min/max count them */
+    CH_FIELD_UUIDS, /**< struct ch_array of struct ch_uuid; min/max count them */
 };
 
 enum {

@@ -28,7 +28,7 @@ typedef void bind_fn(struct binder *binder, const struct place *at, const struct
                      void *ret_member);
 
 static bind_fn bind_str, bind_int, bind_bool, bind_number, bind_uuid, bind_enum, bind_time, bind_date, bind_nested,
-    bind_array, bind_strs;
+    bind_array;
 
 #define ACCEPTS(type) (1u << (type))
 
@@ -47,7 +47,7 @@ static const struct kind {
     [CH_FIELD_DATE] = {ACCEPTS(JSON_STRING), "YYYY-MM-DD 날짜 문자열이어야 합니다", bind_date},
     [CH_FIELD_OBJECT] = {ACCEPTS(JSON_OBJECT), "객체여야 합니다", bind_nested},
     [CH_FIELD_ARRAY] = {ACCEPTS(JSON_ARRAY), "배열이어야 합니다", bind_array},
-    [CH_FIELD_STRS] = {ACCEPTS(JSON_ARRAY), "문자열의 배열이어야 합니다", bind_strs},
+    [CH_FIELD_UUIDS] = {ACCEPTS(JSON_ARRAY), "UUID 문자열의 배열이어야 합니다", bind_array},
 };
 
 /* ---- faults --------------------------------------------------------------------------------------------------- */
@@ -168,7 +168,7 @@ static struct ch_str json_str(const json_t *json)
     return (struct ch_str){json_string_value(json), json_string_length(json)};
 }
 
-// Everything a string must hold but its length: what STR and each of STRS share. Sets *ret_str only when all is well.
+// Everything a string must hold but its length. Sets *ret_str only when all is well.
 static void bind_text(struct binder *binder, const struct place *at, const struct ch_field *field, struct ch_str text,
                       struct ch_str *ret_str)
 {
@@ -207,34 +207,6 @@ static void bind_str(struct binder *binder, const struct place *at, const struct
         fault(binder, at, "length", "비워 둘 수 없습니다");
     else
         fault_limits(binder, at, "length", "자", field, true);
-}
-
-static void bind_strs(struct binder *binder, const struct place *at, const struct ch_field *field, const json_t *json,
-                      void *ret_member)
-{
-    struct ch_array array = {NULL, json_array_size(json)};
-    struct ch_str *strs;
-
-    if (!is_count_allowed(field, array.count)) {
-        fault_limits(binder, at, "count", "개", field, true);
-        return;
-    }
-    array.items = strs = ch_arena_array(binder->faults->arena, array.count, sizeof(*strs));
-    if (!strs) {
-        binder->err = CH_ERR_NO_MEMORY;
-        return;
-    }
-    for (size_t i = 0; i < array.count && can_go_on(binder); i++) {
-        const json_t *element = json_array_get(json, i);
-        struct place here = {at, NULL, i};
-        struct ch_str text = json_is_string(element) ? json_str(element) : (struct ch_str){NULL, 0};
-
-        if (!text.data)
-            fault(binder, &here, "type", kinds[CH_FIELD_STR].type_detail);
-        else
-            bind_text(binder, &here, field, field->flags & CH_F_TRIM ? trim(text) : text, &strs[i]);
-    }
-    *(struct ch_array *)ret_member = array;
 }
 
 /* ---- single values -------------------------------------------------------------------------------------------- */
@@ -391,13 +363,16 @@ static void bind_nested(struct binder *binder, const struct place *at, const str
 static void bind_array(struct binder *binder, const struct place *at, const struct ch_field *field, const json_t *json,
                        void *ret_member)
 {
+    const bool is_ids = field->type == CH_FIELD_UUIDS;
+    const struct kind *kind = &kinds[is_ids ? CH_FIELD_UUID : CH_FIELD_OBJECT];
+    const size_t elem_size = is_ids ? sizeof(struct ch_uuid) : field->elem_size;
     struct ch_array array = {NULL, json_array_size(json)};
 
     if (!is_count_allowed(field, array.count)) {
         fault_limits(binder, at, "count", "개", field, true);
         return;
     }
-    array.items = ch_arena_array(binder->faults->arena, array.count, field->elem_size);
+    array.items = ch_arena_array(binder->faults->arena, array.count, elem_size);
     if (!array.items) {
         binder->err = CH_ERR_NO_MEMORY;
         return;
@@ -406,10 +381,10 @@ static void bind_array(struct binder *binder, const struct place *at, const stru
         const json_t *element = json_array_get(json, i);
         struct place here = {at, NULL, i};
 
-        if (!json_is_object(element))
-            fault(binder, &here, "type", kinds[CH_FIELD_OBJECT].type_detail);
+        if (!(kind->accepts & ACCEPTS(json_typeof(element))))
+            fault(binder, &here, "type", kind->type_detail);
         else
-            (void)bind_object(binder, &here, field->fields, element, (char *)array.items + i * field->elem_size);
+            kind->bind(binder, &here, field, element, (char *)array.items + i * elem_size);
     }
     *(struct ch_array *)ret_member = array;
 }
