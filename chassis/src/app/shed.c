@@ -12,7 +12,7 @@
 #define USUAL_MIN      5                         // of one route in a window
 #define LIMIT_CALM     256
 #define LIMIT_LEAST    16
-#define STRETCH_MAX    4.0 // times the usual: see ADR 0010
+#define STRETCH_MAX    9.0 // times the usual: see ADR 0010
 #define SHRINK_MOST    0.7 // of the limit, in one window
 #define GROWTH         16  // of the limit, in one window: a part
 #define USUAL_DOWN     4   // a faster window counts a quarter
