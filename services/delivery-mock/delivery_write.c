@@ -37,21 +37,12 @@ static struct ch_str status_changed_data(struct ch_arena *arena, const struct de
     return ch_buf_take(&text, arena);
 }
 
-static struct ch_str traceparent_of(struct ch_ctx *ctx)
-{
-    char *text = ch_arena_alloc(ctx->arena, CH_TRACEPARENT_TEXT);
-
-    if (text)
-        ch_trace_format(&ctx->trace, text);
-    return ch_str_of(text);
-}
-
 #define COLUMN(type, name) type *name = ch_arena_array(arena, count, sizeof(*name))
 
 enum ch_err delivery_apply_wait(struct ch_tx *tx, const struct delivery_step *steps, size_t count)
 {
     struct ch_arena *arena = tx->ctx->arena;
-    const struct ch_str traceparent = traceparent_of(tx->ctx);
+    char traceparent[CH_TRACEPARENT_TEXT];
     COLUMN(struct ch_uuid, ids);
     COLUMN(struct ch_uuid, event_ids);
     COLUMN(int32_t, sequences);
@@ -66,8 +57,9 @@ enum ch_err delivery_apply_wait(struct ch_tx *tx, const struct delivery_step *st
     struct ch_pg_args args;
 
     if (!ids || !event_ids || !sequences || !types || !statuses || !places || !messages || !data || !traceparents ||
-        !times || !waits || !traceparent.data)
+        !times || !waits)
         return CH_ERR_NO_MEMORY;
+    ch_trace_format(&tx->ctx->trace, traceparent);
     for (size_t i = 0; i < count; i++) {
         const struct delivery *delivery = steps[i].delivery;
         const struct tracking_row *row = &tracking_rows[delivery->last_event];
@@ -81,7 +73,7 @@ enum ch_err delivery_apply_wait(struct ch_tx *tx, const struct delivery_step *st
         messages[i] = ch_str_of(row->message);
         times[i] = delivery->updated_at_us;
         waits[i] = steps[i].wait_s;
-        traceparents[i] = traceparent;
+        traceparents[i] = ch_str_of(traceparent);
         if (!steps[i].is_status_changed)
             continue;
         data[i] = status_changed_data(arena, delivery, delivery_status_names[steps[i].previous]);

@@ -276,13 +276,12 @@ static bool fill_event(struct ch_arena *arena, struct event_columns *c, size_t a
 
 static enum ch_err put_events(struct ch_pg_args *args, const struct ch_trace *trace, const struct reserve_facts *facts)
 {
-    char *traceparent = ch_arena_alloc(args->arena, CH_TRACEPARENT_TEXT);
+    char traceparent[CH_TRACEPARENT_TEXT];
     struct event_columns c;
     size_t n = 0;
 
-    if (!traceparent || !COLUMN(args->arena, c.event_id, facts->sku_count) ||
-        !COLUMN(args->arena, c.subject, facts->sku_count) || !COLUMN(args->arena, c.data, facts->sku_count) ||
-        !COLUMN(args->arena, c.traceparent, facts->sku_count))
+    if (!COLUMN(args->arena, c.event_id, facts->sku_count) || !COLUMN(args->arena, c.subject, facts->sku_count) ||
+        !COLUMN(args->arena, c.data, facts->sku_count) || !COLUMN(args->arena, c.traceparent, facts->sku_count))
         return CH_ERR_NO_MEMORY;
     ch_trace_format(trace, traceparent);
     for (size_t i = 0; i < facts->sku_count; i++) {

@@ -17,12 +17,10 @@ static int index_of(const char *const *names, struct ch_str name)
 
 enum ch_err cancellation_request_wait(struct ch_ctx *ctx, const struct cancel_request *request)
 {
-    char *traceparent = ch_arena_alloc(ctx->arena, CH_TRACEPARENT_TEXT);
+    char traceparent[CH_TRACEPARENT_TEXT];
     struct ch_pg_args args;
     struct ch_str note;
 
-    if (!traceparent)
-        return CH_ERR_NO_MEMORY;
     const enum ch_err err = personal_seal_note(ctx->arena, request->order_id, request->wish.note, &note);
     if (err)
         return err;

@@ -21,9 +21,9 @@ static struct ch_str role_of(const struct ch_identity *who)
 
 static enum ch_err arguments(struct ch_pg_args *args, struct ch_ctx *ctx, const struct ch_audit *entry)
 {
-    char *trace_id = ch_arena_alloc(ctx->arena, 33);
+    char trace_id[33];
 
-    if (!trace_id || !entry->subject.data)
+    if (!entry->subject.data)
         return CH_ERR_NO_MEMORY;
     ch_trace_id_text(&ctx->trace, trace_id);
     ch_pg_args_init(args, ctx);

@@ -10,10 +10,10 @@
 
 enum ch_err ch_outbox_add(struct ch_tx *tx, const char *type, struct ch_str subject, struct ch_str data)
 {
-    char *traceparent = ch_arena_alloc(tx->ctx->arena, CH_TRACEPARENT_TEXT);
+    char traceparent[CH_TRACEPARENT_TEXT];
     struct ch_pg_args args;
 
-    if (!traceparent || !subject.data || !data.data)
+    if (!subject.data || !data.data)
         return CH_ERR_NO_MEMORY;
     if (data.len > CH_EVENT_DATA_MAX)
         return CH_ERR_TOO_LARGE;
