@@ -196,6 +196,8 @@ static void kinds_fiber(void *arg)
     assert_true(ch_pg_get_double(rows, 0, 1) == 1.5);
     assert_true(ch_str_is(ch_pg_get_str(rows, 0, 2), "v"));
     assert_true(ch_str_is(ch_pg_get_str(rows, 0, 3), "n"));
+    assert_int_equal(ch_pg_get_name(rows, 0, 2, (const char *const[]){"n", "v", NULL}), 1);
+    assert_int_equal(ch_pg_get_name(rows, 0, 2, (const char *const[]){"n", "w", NULL}), 0);
     assert_true(ch_str_is(ch_pg_get_str(rows, 0, 4), "{\"a\":1}"));
     assert_true(ch_str_is(ch_pg_get_str(rows, 0, 5), "b "));
     assert_int_equal(ch_pg_affected(rows), 1);

@@ -7,14 +7,6 @@
 
 #include <inttypes.h>
 
-static int index_of(const char *const *names, struct ch_str name)
-{
-    for (int i = 0; names[i]; i++)
-        if (ch_str_is(name, names[i]))
-            return i;
-    return 0; // the table's CHECK lets no other name in
-}
-
 static enum tracking_type tracking_from(struct ch_str name)
 {
     for (int i = 0; i < TRACKING_TYPE_COUNT; i++)
@@ -47,7 +39,7 @@ static void delivery_from_row(struct ch_arena *arena, const struct ch_pg_rows *r
         .delivery_id = ch_pg_get_uuid(rows, row, COL_DELIVERY_ID),
         .buyer_id = ch_pg_get_uuid(rows, row, COL_BUYER_ID),
         .farm_ids = ch_pg_copy_str(rows, row, COL_FARM_IDS, arena),
-        .status = (enum delivery_status)index_of(delivery_status_names, ch_pg_get_str(rows, row, COL_STATUS)),
+        .status = (enum delivery_status)ch_pg_get_name(rows, row, COL_STATUS, delivery_status_names),
         .last_event = tracking_from(ch_pg_get_str(rows, row, COL_LAST_EVENT)),
         .sequence = ch_pg_get_int(rows, row, COL_SEQUENCE),
         .carrier = ch_pg_copy_str(rows, row, COL_CARRIER, arena),

@@ -32,16 +32,6 @@ enum {
     COL_IMAGES,
 };
 
-// The tables' CHECKs let no other name in.
-static int name_index(const char *const *names, struct ch_str name)
-{
-    int i = 0;
-
-    while (names[i + 1] && !ch_str_is(name, names[i]))
-        i++;
-    return i;
-}
-
 static enum ch_err product_from_row(struct ch_ctx *ctx, const struct ch_pg_rows *rows, struct product *product)
 {
     struct ch_arena *arena = ctx->arena;
@@ -59,8 +49,8 @@ static enum ch_err product_from_row(struct ch_ctx *ctx, const struct ch_pg_rows 
                 .storage = ch_pg_copy_str(rows, 0, COL_STORAGE, arena),
                 .season_from = ch_pg_copy_str(rows, 0, COL_SEASON_FROM, arena),
                 .season_to = ch_pg_copy_str(rows, 0, COL_SEASON_TO, arena),
-                .tax_class = name_index(tax_class_names, ch_pg_get_str(rows, 0, COL_TAX_CLASS)),
-                .status = name_index(product_status_names, ch_pg_get_str(rows, 0, COL_STATUS)),
+                .tax_class = ch_pg_get_name(rows, 0, COL_TAX_CLASS, tax_class_names),
+                .status = ch_pg_get_name(rows, 0, COL_STATUS, product_status_names),
             },
         .version = ch_pg_get_int(rows, 0, COL_VERSION),
         .updated_at_us = ch_pg_get_time(rows, 0, COL_UPDATED),

@@ -7,14 +7,6 @@
 
 enum { EVENT_DATA_MAX = 1024 };
 
-static int index_of(const char *const *names, struct ch_str name)
-{
-    for (int i = 0; names[i]; i++)
-        if (ch_str_is(name, names[i]))
-            return i;
-    return 0; // the table's CHECKs let no other name in
-}
-
 enum ch_err cancellation_request_wait(struct ch_ctx *ctx, const struct cancel_request *request)
 {
     char traceparent[CH_TRACEPARENT_TEXT];
@@ -53,8 +45,8 @@ enum ch_err cancellation_find_wait(struct ch_ctx *ctx, struct ch_uuid order_id,
     if (ch_pg_count(rows) == 0)
         return CH_OK;
     *ret_cancellation = (struct order_cancellation){
-        .state = (enum cancel_state)index_of(cancel_state_names, ch_pg_get_str(rows, 0, COL_STATE)),
-        .reason = index_of(cancel_reason_names, ch_pg_get_str(rows, 0, COL_REASON)),
+        .state = (enum cancel_state)ch_pg_get_name(rows, 0, COL_STATE, cancel_state_names),
+        .reason = ch_pg_get_name(rows, 0, COL_REASON, cancel_reason_names),
         .actor = ch_pg_copy_str(rows, 0, COL_ACTOR, ctx->arena),
         .requested_at_us = ch_pg_get_time(rows, 0, COL_REQUESTED),
         .finished_at_us = ch_pg_get_time(rows, 0, COL_FINISHED),
@@ -79,10 +71,10 @@ enum ch_err cancellation_lock_wait(struct ch_tx *tx, struct ch_uuid order_id, st
         return CH_ERR_NOT_FOUND;
     *ret_facts = (struct cancel_facts){
         .order_id = order_id,
-        .status = (enum order_status)index_of(order_status_names, ch_pg_get_str(rows, 0, COL_STATUS)),
-        .state = (enum cancel_state)index_of(cancel_state_names, ch_pg_get_str(rows, 0, COL_STATE)),
+        .status = (enum order_status)ch_pg_get_name(rows, 0, COL_STATUS, order_status_names),
+        .state = (enum cancel_state)ch_pg_get_name(rows, 0, COL_STATE, cancel_state_names),
         .actor = order_actor_parse(ch_pg_get_str(rows, 0, COL_ACTOR)),
-        .reason = index_of(cancel_reason_names, ch_pg_get_str(rows, 0, COL_REASON)),
+        .reason = ch_pg_get_name(rows, 0, COL_REASON, cancel_reason_names),
         .order_no = ch_pg_copy_str(rows, 0, COL_ORDER_NO, arena),
         .traceparent = ch_pg_copy_str(rows, 0, COL_TRACEPARENT, arena),
         .total_krw = ch_pg_get_int(rows, 0, COL_TOTAL),
@@ -158,7 +150,7 @@ enum ch_err cancellation_claim_wait(struct ch_ctx *ctx, int32_t limit, struct ca
         return CH_ERR_NO_MEMORY;
     for (size_t i = 0; i < count; i++)
         claims[i] = (struct cancel_claim){.order_id = ch_pg_get_uuid(rows, i, 0),
-                                          .reason = index_of(cancel_reason_names, ch_pg_get_str(rows, i, 1)),
+                                          .reason = ch_pg_get_name(rows, i, 1, cancel_reason_names),
                                           .attempts = ch_pg_get_int(rows, i, 2)};
     *ret_claims = claims;
     *ret_count = count;

@@ -95,7 +95,9 @@ struct ch_uuid ch_pg_get_uuid(const struct ch_pg_rows *rows, size_t row, int col
 struct ch_str ch_pg_get_str(const struct ch_pg_rows *rows, size_t row,
                             int col); /**< text, varchar, bytea, json; valid while rows is */
 struct ch_str ch_pg_copy_str(const struct ch_pg_rows *rows, size_t row, int col,
-                             struct ch_arena *arena);                       /**< copy that outlives rows */
+                             struct ch_arena *arena); /**< copy that outlives rows */
+/** Index of a text in `names`, which end with NULL; 0 for any other: what a CHECK of the table lets nobody write. */
+int ch_pg_get_name(const struct ch_pg_rows *rows, size_t row, int col, const char *const *names);
 int64_t ch_pg_get_time(const struct ch_pg_rows *rows, size_t row, int col); /**< timestamptz -> wall_us */
 double ch_pg_get_double(const struct ch_pg_rows *rows, size_t row, int col);
 

@@ -178,6 +178,16 @@ struct ch_str ch_pg_copy_str(const struct ch_pg_rows *rows, size_t row, int col,
     return str.data ? str : (struct ch_str){0};
 }
 
+int ch_pg_get_name(const struct ch_pg_rows *rows, size_t row, int col, const char *const *names)
+{
+    const struct ch_str name = ch_pg_get_str(rows, row, col);
+
+    for (int i = 0; names[i]; i++)
+        if (ch_str_is(name, names[i]))
+            return i;
+    return 0;
+}
+
 int64_t ch_pg_get_time(const struct ch_pg_rows *rows, size_t row, int col)
 {
     const char *at = cell(rows, row, col);
