@@ -23,6 +23,12 @@ static void test_json_write__places_commas(void **state)
     ch_jw_kcstr(&jw, "note", NULL);
     ch_jw_kbool(&jw, "open", true);
     ch_jw_ktime(&jw, "createdAt", 0);
+    ch_jw_kint_or_null(&jw, "refundKrw", -1, -1);
+    ch_jw_kint_or_null(&jw, "fromPriceKrw", 7, 0);
+    ch_jw_kuuid_or_null(&jw, "lotId", (struct ch_uuid){0});
+    ch_jw_kuuid_or_null(&jw, "actorId", uuid);
+    ch_jw_ktime_or_null(&jw, "finishedAt", 0);
+    ch_jw_ktime_or_null(&jw, "requestedAt", 1000000);
     ch_jw_key(&jw, "empty");
     ch_jw_object(&jw);
     ch_jw_object_end(&jw);
@@ -45,7 +51,10 @@ static void test_json_write__places_commas(void **state)
     ch_buf_append_char(&buf, '\0');
     assert_string_equal(buf.data,
                         "{\"orderId\":\"018f0000-0000-7000-8000-0000000000b1\",\"totalKrw\":-12000,\"title\":\"사과\","
-                        "\"note\":null,\"open\":true,\"createdAt\":\"1970-01-01T00:00:00.000Z\",\"empty\":{},"
+                        "\"note\":null,\"open\":true,\"createdAt\":\"1970-01-01T00:00:00.000Z\","
+                        "\"refundKrw\":null,\"fromPriceKrw\":7,\"lotId\":null,"
+                        "\"actorId\":\"018f0000-0000-7000-8000-0000000000b1\",\"finishedAt\":null,"
+                        "\"requestedAt\":\"1970-01-01T00:00:01.000Z\",\"empty\":{},"
                         "\"lines\":[{\"quantity\":1},null,[],{\"raw\":1},null,false,1.5,null,\"\"]}");
     ch_buf_release(&buf);
 }

@@ -92,7 +92,7 @@ static void write_skus(struct ch_jw *jw, const struct search_item *item)
         ch_jw_kcstr(jw, "grade", grade_names[sku->edit.grade]);
         ch_jw_kint(jw, "weightG", sku->edit.weight_g);
         ch_jw_kint(jw, "priceKrw", sku->edit.price_krw);
-        sku_write_int_or_null(jw, "perBuyerLimit", sku->edit.per_buyer_limit, 0);
+        ch_jw_kint_or_null(jw, "perBuyerLimit", sku->edit.per_buyer_limit, 0);
         ch_jw_kint(jw, "available", sku->available);
         ch_jw_object_end(jw);
     }
@@ -122,11 +122,7 @@ static void write_item(struct ch_jw *jw, const struct search_item *item)
     ch_jw_kstr(jw, "region", item->farm_region);
     ch_jw_object_end(jw);
     write_image_url(jw, item->image_id);
-    ch_jw_key(jw, "fromPriceKrw");
-    if (item->from_price_krw)
-        ch_jw_int(jw, item->from_price_krw);
-    else
-        ch_jw_null(jw);
+    ch_jw_kint_or_null(jw, "fromPriceKrw", item->from_price_krw, 0);
     ch_jw_kbool(jw, "inSeason", item->is_in_season);
     ch_jw_key(jw, "certificates");
     ch_jw_raw(jw, item->certificates_json);

@@ -100,15 +100,6 @@ enum ch_err sku_edit_check(struct ch_ctx *ctx, const struct sku_edit *edit, uint
     return CH_OK;
 }
 
-void sku_write_int_or_null(struct ch_jw *jw, const char *name, int64_t value, int64_t null_value)
-{
-    ch_jw_key(jw, name);
-    if (value == null_value)
-        ch_jw_null(jw);
-    else
-        ch_jw_int(jw, value);
-}
-
 void sku_write(struct ch_jw *jw, const struct sku *sku)
 {
     ch_jw_object(jw);
@@ -116,13 +107,13 @@ void sku_write(struct ch_jw *jw, const struct sku *sku)
     ch_jw_kuuid(jw, "productId", sku->product_id);
     ch_jw_kcstr(jw, "grade", grade_names[sku->edit.grade]);
     ch_jw_kint(jw, "weightG", sku->edit.weight_g);
-    sku_write_int_or_null(jw, "countMin", sku->edit.count_min, 0);
-    sku_write_int_or_null(jw, "countMax", sku->edit.count_max, 0);
+    ch_jw_kint_or_null(jw, "countMin", sku->edit.count_min, 0);
+    ch_jw_kint_or_null(jw, "countMax", sku->edit.count_max, 0);
     ch_jw_kstr(jw, "sizeCode", sku->edit.size_code);
-    sku_write_int_or_null(jw, "brixX10Min", sku->edit.brix_x10_min, -1);
+    ch_jw_kint_or_null(jw, "brixX10Min", sku->edit.brix_x10_min, -1);
     ch_jw_kint(jw, "priceKrw", sku->edit.price_krw);
     ch_jw_kint(jw, "perOrderLimit", sku->edit.per_order_limit);
-    sku_write_int_or_null(jw, "perBuyerLimit", sku->edit.per_buyer_limit, 0);
+    ch_jw_kint_or_null(jw, "perBuyerLimit", sku->edit.per_buyer_limit, 0);
     ch_jw_kint(jw, "available", sku->available);
     ch_jw_kbool(jw, "isOnSale", sku->edit.is_on_sale);
     ch_jw_kint(jw, "version", sku->version);

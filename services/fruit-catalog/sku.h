@@ -53,8 +53,6 @@ struct sku {
     struct ch_str product_status;
 };
 void sku_write(struct ch_jw *jw, const struct sku *sku); /**< an object */
-/** A member; `null_value` stands for null. */
-void sku_write_int_or_null(struct ch_jw *jw, const char *name, int64_t value, int64_t null_value);
 
 /* ---- store ---- */
 

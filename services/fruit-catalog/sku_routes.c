@@ -313,15 +313,6 @@ static enum ch_err read_ledger_query(struct ch_request *req, int64_t *ret_limit,
     return CH_OK;
 }
 
-static void write_uuid_or_null(struct ch_jw *jw, const char *name, struct ch_uuid uuid)
-{
-    ch_jw_key(jw, name);
-    if (ch_uuid_is_nil(uuid))
-        ch_jw_null(jw);
-    else
-        ch_jw_uuid(jw, uuid);
-}
-
 static void write_ledger_row(struct ch_jw *jw, const struct ledger_row *row)
 {
     ch_jw_object(jw);
@@ -332,8 +323,8 @@ static void write_ledger_row(struct ch_jw *jw, const struct ledger_row *row)
     ch_jw_kint(jw, "availableAfter", row->available_after);
     ch_jw_kstr(jw, "reason", row->reason);
     ch_jw_kstr(jw, "actor", row->actor);
-    write_uuid_or_null(jw, "actorId", row->actor_id);
-    write_uuid_or_null(jw, "orderId", row->order_id);
+    ch_jw_kuuid_or_null(jw, "actorId", row->actor_id);
+    ch_jw_kuuid_or_null(jw, "orderId", row->order_id);
     ch_jw_ktime(jw, "at", row->at_us);
     ch_jw_object_end(jw);
 }

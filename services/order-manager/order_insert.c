@@ -62,11 +62,7 @@ static void write_placed_event(struct ch_jw *jw, const struct order *order)
         ch_jw_kuuid(jw, "farmId", order->lines[i].farm_id);
         ch_jw_kint(jw, "quantity", order->lines[i].quantity);
         ch_jw_kint(jw, "unitPriceKrw", order->lines[i].unit_price_krw);
-        ch_jw_key(jw, "lotId");
-        if (ch_uuid_is_nil(order->lines[i].lot_id))
-            ch_jw_null(jw);
-        else
-            ch_jw_uuid(jw, order->lines[i].lot_id);
+        ch_jw_kuuid_or_null(jw, "lotId", order->lines[i].lot_id);
         ch_jw_object_end(jw);
     }
     ch_jw_array_end(jw);

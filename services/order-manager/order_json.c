@@ -4,20 +4,6 @@
 #include "cancel.h"
 #include "order_personal.h"
 
-static void write_uuid_or_null(struct ch_jw *jw, const char *name, struct ch_uuid uuid)
-{
-    ch_jw_key(jw, name);
-    if (ch_uuid_is_nil(uuid))
-        ch_jw_null(jw);
-    else
-        ch_jw_uuid(jw, uuid);
-}
-
-static struct ch_str or_empty(struct ch_str s)
-{
-    return s.data ? s : CH_STR("");
-}
-
 static void write_lines(struct ch_jw *jw, const struct order *order)
 {
     ch_jw_key(jw, "lines");
@@ -36,7 +22,7 @@ static void write_lines(struct ch_jw *jw, const struct order *order)
         ch_jw_kint(jw, "quantity", line->quantity);
         ch_jw_kint(jw, "unitPriceKrw", line->unit_price_krw);
         ch_jw_kint(jw, "lineKrw", line->quantity * line->unit_price_krw);
-        write_uuid_or_null(jw, "lotId", line->lot_id);
+        ch_jw_kuuid_or_null(jw, "lotId", line->lot_id);
         ch_jw_object_end(jw);
     }
     ch_jw_array_end(jw);
@@ -149,18 +135,10 @@ void order_write_cancellation(struct ch_jw *jw, const struct order_cancellation 
     ch_jw_kcstr(jw, "status", cancel_state_names[cancellation->state]);
     ch_jw_kcstr(jw, "reason", cancel_reason_names[cancellation->reason]);
     ch_jw_kcstr(jw, "reasonText", cancel_reason_rows[cancellation->reason].text);
-    ch_jw_kstr(jw, "note", or_empty(cancellation->note));
+    ch_jw_kstr(jw, "note", cancellation->note.data ? cancellation->note : CH_STR(""));
     ch_jw_kstr(jw, "actor", cancellation->actor);
     ch_jw_ktime(jw, "requestedAt", cancellation->requested_at_us);
-    ch_jw_key(jw, "finishedAt");
-    if (cancellation->finished_at_us)
-        ch_jw_time(jw, cancellation->finished_at_us);
-    else
-        ch_jw_null(jw);
-    ch_jw_key(jw, "refundKrw");
-    if (cancellation->refund_krw)
-        ch_jw_int(jw, cancellation->refund_krw);
-    else
-        ch_jw_null(jw);
+    ch_jw_ktime_or_null(jw, "finishedAt", cancellation->finished_at_us);
+    ch_jw_kint_or_null(jw, "refundKrw", cancellation->refund_krw, 0);
     ch_jw_object_end(jw);
 }

@@ -140,5 +140,9 @@ void ch_jw_kint(struct ch_jw *jw, const char *name, int64_t value);
 void ch_jw_kbool(struct ch_jw *jw, const char *name, bool value);
 void ch_jw_kuuid(struct ch_jw *jw, const char *name, struct ch_uuid value);
 void ch_jw_ktime(struct ch_jw *jw, const char *name, int64_t wall_us);
+/** The same for what may be absent: `null_value`, nil and 0 write null. */
+void ch_jw_kint_or_null(struct ch_jw *jw, const char *name, int64_t value, int64_t null_value);
+void ch_jw_kuuid_or_null(struct ch_jw *jw, const char *name, struct ch_uuid value);
+void ch_jw_ktime_or_null(struct ch_jw *jw, const char *name, int64_t wall_us);
 
 #endif

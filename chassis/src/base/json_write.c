@@ -273,3 +273,30 @@ void ch_jw_ktime(struct ch_jw *jw, const char *name, int64_t wall_us)
     ch_jw_key(jw, name);
     ch_jw_time(jw, wall_us);
 }
+
+void ch_jw_kint_or_null(struct ch_jw *jw, const char *name, int64_t value, int64_t null_value)
+{
+    ch_jw_key(jw, name);
+    if (value == null_value)
+        ch_jw_null(jw);
+    else
+        ch_jw_int(jw, value);
+}
+
+void ch_jw_kuuid_or_null(struct ch_jw *jw, const char *name, struct ch_uuid value)
+{
+    ch_jw_key(jw, name);
+    if (ch_uuid_is_nil(value))
+        ch_jw_null(jw);
+    else
+        ch_jw_uuid(jw, value);
+}
+
+void ch_jw_ktime_or_null(struct ch_jw *jw, const char *name, int64_t wall_us)
+{
+    ch_jw_key(jw, name);
+    if (!wall_us)
+        ch_jw_null(jw);
+    else
+        ch_jw_time(jw, wall_us);
+}
