@@ -6,6 +6,7 @@
 #include "cancel_store.h"
 #include "ch/audit.h"
 #include "erasure.h"
+#include "order_input.h"
 #include "order_store.h"
 #include "queries.h"
 
@@ -32,19 +33,9 @@ static const struct ch_field data_fields[] = {
 static enum ch_err read_cursor(struct ch_request *req, struct ch_uuid *ret_after)
 {
     struct data_query query = {0};
-    struct ch_cursor cursor;
-    enum ch_err err;
 
-    memset(ret_after, 0xff, sizeof(*ret_after));
-    err = ch_query_bind(req, data_fields, &query, NULL);
-    if (err || !query.cursor.data)
-        return err;
-    err = ch_cursor_decode(&req->ctx, query.cursor, &cursor);
-    if (err)
-        return err;
-    if (cursor.count != 1 || ch_uuid_parse(cursor.values[0], ret_after))
-        return ch_fail(&req->ctx, CH_ERR_INVALID, "?cursor", "format", "앞 응답의 nextCursor를 그대로 보내야 합니다");
-    return CH_OK;
+    const enum ch_err err = ch_query_bind(req, data_fields, &query, NULL);
+    return err ? err : order_cursor_read(&req->ctx, query.cursor, ret_after);
 }
 
 // Once DeliveryMock has not answered it is not asked again: what its events said last must do.
@@ -106,15 +97,7 @@ static enum ch_err write_data_wait(struct ch_request *req, const struct order_pa
     if (err)
         return err;
     ch_jw_array_end(&jw);
-    if (page->has_more) {
-        char last[CH_UUID_TEXT];
-
-        ch_uuid_format(page->orders[page->count - 1].order_id, last);
-        const struct ch_cursor cursor = {.values = {ch_str_of(last)}, .count = 1};
-        ch_jw_kcstr(&jw, "nextCursor", ch_cursor_encode(ctx, &cursor));
-    } else {
-        ch_jw_kcstr(&jw, "nextCursor", NULL);
-    }
+    ch_jw_kcstr(&jw, "nextCursor", page->has_more ? order_cursor_after(ctx, &page->orders[page->count - 1]) : NULL);
     ch_jw_object_end(&jw);
     return CH_OK;
 }
@@ -141,15 +124,6 @@ enum ch_err me_data(struct ch_request *req)
 
 // ---- erasure
 
-static void write_time_or_null(struct ch_jw *jw, const char *name, int64_t wall_us)
-{
-    ch_jw_key(jw, name);
-    if (wall_us)
-        ch_jw_time(jw, wall_us);
-    else
-        ch_jw_null(jw);
-}
-
 static enum ch_err answer_erasure(struct ch_request *req, const struct erasure *erasure)
 {
     struct ch_jw jw;
@@ -158,8 +132,8 @@ static enum ch_err answer_erasure(struct ch_request *req, const struct erasure *
     ch_jw_init(&jw, &req->body);
     ch_jw_object(&jw);
     ch_jw_kstr(&jw, "status", erasure->state.data ? erasure->state : CH_STR("NONE"));
-    write_time_or_null(&jw, "requestedAt", erasure->requested_at_us);
-    write_time_or_null(&jw, "finishedAt", erasure->finished_at_us);
+    ch_jw_ktime_or_null(&jw, "requestedAt", erasure->requested_at_us);
+    ch_jw_ktime_or_null(&jw, "finishedAt", erasure->finished_at_us);
     ch_jw_kint(&jw, "orders", erasure->orders);
     ch_jw_object_end(&jw);
     return CH_OK;

@@ -66,3 +66,25 @@ enum ch_err order_from_input(struct ch_ctx *ctx, const struct order_input *input
     ret_order->recipient.phone = phone_with_hyphens(ctx->arena, input->recipient.phone);
     return ret_order->recipient.phone.data ? CH_OK : CH_ERR_NO_MEMORY;
 }
+
+enum ch_err order_cursor_read(struct ch_ctx *ctx, struct ch_str text, struct ch_uuid *ret_after)
+{
+    struct ch_cursor cursor;
+
+    memset(ret_after, 0xff, sizeof(*ret_after));
+    if (!text.data)
+        return CH_OK;
+    const enum ch_err err = ch_cursor_decode(ctx, text, &cursor);
+    if (err)
+        return err;
+    if (cursor.count != 1 || ch_uuid_parse(cursor.values[0], ret_after))
+        return ch_fail(ctx, CH_ERR_INVALID, "?cursor", "format", "앞 응답의 nextCursor를 그대로 보내야 합니다");
+    return CH_OK;
+}
+
+const char *order_cursor_after(struct ch_ctx *ctx, const struct order *last)
+{
+    const struct ch_cursor cursor = {.values = {ch_str_of(ch_arena_uuid(ctx->arena, last->order_id))}, .count = 1};
+
+    return ch_cursor_encode(ctx, &cursor);
+}

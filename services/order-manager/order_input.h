@@ -21,4 +21,10 @@ extern const struct ch_field order_input_fields[];
 CH_MUST_CHECK enum ch_err order_from_input(struct ch_ctx *ctx, const struct order_input *input, struct ch_str key,
                                            struct order *ret_order);
 
+/** The bound `cursor` of a list of orders as the id to go on after; all ones, from the newest, when its data is NULL.
+ */
+CH_MUST_CHECK enum ch_err order_cursor_read(struct ch_ctx *ctx, struct ch_str cursor, struct ch_uuid *ret_after);
+/** What the next page is asked for with; NULL at the arena's limit. */
+const char *order_cursor_after(struct ch_ctx *ctx, const struct order *last);
+
 #endif

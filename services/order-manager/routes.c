@@ -125,20 +125,9 @@ static enum ch_err read_page(struct ch_request *req, struct order_page *ret_page
     if (err)
         return err;
     *ret_page = (struct order_page){.limit = query.limit};
-    memset(&ret_page->after, 0xff, sizeof(ret_page->after));
     if (present & HAS_STATUS)
         ret_page->status = ch_str_of(order_status_names[query.status]);
-    if (query.cursor.data) {
-        struct ch_cursor cursor;
-
-        err = ch_cursor_decode(&req->ctx, query.cursor, &cursor);
-        if (err)
-            return err;
-        if (cursor.count != 1 || ch_uuid_parse(cursor.values[0], &ret_page->after))
-            return ch_fail(&req->ctx, CH_ERR_INVALID, "?cursor", "format",
-                           "앞 응답의 nextCursor를 그대로 보내야 합니다");
-    }
-    return CH_OK;
+    return order_cursor_read(&req->ctx, query.cursor, &ret_page->after);
 }
 
 static enum ch_err write_page(struct ch_request *req, const struct order_page *page,
@@ -157,15 +146,8 @@ static enum ch_err write_page(struct ch_request *req, const struct order_page *p
         ch_jw_object_end(&jw);
     }
     ch_jw_array_end(&jw);
-    if (page->has_more) {
-        char last[CH_UUID_TEXT];
-
-        ch_uuid_format(page->orders[page->count - 1].order_id, last);
-        const struct ch_cursor cursor = {.values = {ch_str_of(last)}, .count = 1};
-        ch_jw_kcstr(&jw, "nextCursor", ch_cursor_encode(&req->ctx, &cursor));
-    } else {
-        ch_jw_kcstr(&jw, "nextCursor", NULL);
-    }
+    ch_jw_kcstr(&jw, "nextCursor",
+                page->has_more ? order_cursor_after(&req->ctx, &page->orders[page->count - 1]) : NULL);
     ch_jw_object_end(&jw);
     return CH_OK;
 }
