@@ -122,13 +122,9 @@ static enum ch_err on_order_placed(struct ch_ctx *ctx, struct ch_tx *tx, const s
 
 enum { ERASED_MAX = 1000 };
 
-struct erased {
-    struct ch_array order_ids; // of struct ch_uuid
-};
-
-// contracts/asyncapi.yaml, data of order.erased.v1
+// contracts/asyncapi.yaml, data of order.erased.v1: bound to a struct ch_array
 static const struct ch_field erased_fields[] = {
-    {"orderIds", CH_FIELD_UUIDS, offsetof(struct erased, order_ids), .min = 1, .max = ERASED_MAX},
+    {"orderIds", CH_FIELD_UUIDS, 0, .min = 1, .max = ERASED_MAX},
     {0},
 };
 
@@ -137,14 +133,14 @@ static enum ch_err on_order_erased(struct ch_ctx *ctx, struct ch_tx *tx, const s
     enum ch_err err = CH_OK;
 
     for (size_t i = 0; i < count && !err; i++) {
-        struct erased erased = {0};
+        struct ch_array ids = {0};
         struct ch_pg_args args;
 
-        err = ch_json_bind(events[i].data, erased_fields, "/data", &ctx->faults, &erased, NULL);
+        err = ch_json_bind(events[i].data, erased_fields, "/data", &ctx->faults, &ids, NULL);
         if (err)
             return err;
         ch_pg_args_init(&args, ctx);
-        ch_pg_uuid_array(&args, erased.order_ids.items, erased.order_ids.count);
+        ch_pg_uuid_array(&args, ids.items, ids.count);
         err = ch_tx_run_wait(tx, Q_DELIVERY_FORGET_BUYERS, &args, NULL);
     }
     return err;

@@ -13,11 +13,6 @@ enum { IDS_MAX = 500, REASON_MIN = 2, REASON_MAX = 200 };
 // ---- messages: everything lies in the arena
 // -----------------------------------------------------------------------------
 
-static char *text(struct ch_arena *arena, struct ch_str s)
-{
-    return ch_arena_strdup(arena, s.data ? s : CH_STR(""));
-}
-
 static Delivery__V1__DeliveryStatus status_to_message(enum delivery_status status)
 {
     return (Delivery__V1__DeliveryStatus)(DELIVERY__V1__DELIVERY_STATUS__DELIVERY_STATUS_READY +
@@ -36,8 +31,8 @@ static bool event_to_message(struct ch_arena *arena, const struct tracking_event
             message->status = status_to_message((enum delivery_status)i);
     message->order_id = ch_arena_uuid(arena, event->order_id);
     message->sequence = (int32_t)event->sequence;
-    message->location = text(arena, event->location);
-    message->message = text(arena, event->message);
+    message->location = ch_arena_strdup(arena, event->location);
+    message->message = ch_arena_strdup(arena, event->message);
     message->at = ch_arena_time(arena, event->at_us);
     return message->order_id && message->location && message->message && message->at;
 }
@@ -53,8 +48,8 @@ static Delivery__V1__Delivery *delivery_to_message(struct ch_arena *arena, const
     message->delivery_id = ch_arena_uuid(arena, delivery->delivery_id);
     message->order_id = ch_arena_uuid(arena, delivery->order_id);
     message->status = status_to_message(delivery->status);
-    message->carrier = text(arena, delivery->carrier);
-    message->invoice_no = text(arena, delivery->invoice_no);
+    message->carrier = ch_arena_strdup(arena, delivery->carrier);
+    message->invoice_no = ch_arena_strdup(arena, delivery->invoice_no);
     message->created_at = ch_arena_time(arena, delivery->created_at_us);
     message->updated_at = ch_arena_time(arena, delivery->updated_at_us);
     message->events = ch_arena_array(arena, delivery->event_count, sizeof(message->events[0]));

@@ -48,36 +48,31 @@ static enum ch_err on_order_cancelled(struct ch_ctx *ctx, struct ch_tx *tx, cons
 
 enum { ERASED_MAX = 1000 };
 
-struct erased {
-    struct ch_array order_ids; // of struct ch_uuid
-};
-
-// contracts/asyncapi.yaml, data of order.erased.v1
+// contracts/asyncapi.yaml, data of order.erased.v1: bound to a struct ch_array
 static const struct ch_field erased_fields[] = {
-    {"orderIds", CH_FIELD_UUIDS, offsetof(struct erased, order_ids), .min = 1, .max = ERASED_MAX},
+    {"orderIds", CH_FIELD_UUIDS, 0, .min = 1, .max = ERASED_MAX},
     {0},
 };
 
 // All events at once, for SKUs are locked in one order.
 static enum ch_err on_order_erased(struct ch_ctx *ctx, struct ch_tx *tx, const struct ch_event *events, size_t count)
 {
-    struct erased *erased = ch_arena_array(ctx->arena, count, sizeof(*erased));
+    struct ch_array *erased = ch_arena_array(ctx->arena, count, sizeof(*erased));
     size_t id_count = 0, n = 0;
 
     if (!erased)
         return CH_ERR_NO_MEMORY;
     for (size_t i = 0; i < count; i++) {
-        erased[i] = (struct erased){0};
         const enum ch_err err = ch_json_bind(events[i].data, erased_fields, "/data", &ctx->faults, &erased[i], NULL);
         if (err)
             return err;
-        id_count += erased[i].order_ids.count;
+        id_count += erased[i].count;
     }
     struct ch_uuid *ids = ch_arena_array(ctx->arena, id_count, sizeof(*ids));
     if (!ids)
         return CH_ERR_NO_MEMORY;
-    for (size_t i = 0; i < count; n += erased[i++].order_ids.count)
-        memcpy(ids + n, erased[i].order_ids.items, erased[i].order_ids.count * sizeof(*ids));
+    for (size_t i = 0; i < count; n += erased[i++].count)
+        memcpy(ids + n, erased[i].items, erased[i].count * sizeof(*ids));
     return hold_forget_buyers_in_wait(tx, ids, id_count);
 }
 

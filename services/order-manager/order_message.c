@@ -6,7 +6,7 @@ enum { KEY_MIN = 8, KEY_MAX = 128 };
 
 static char *text(struct ch_ctx *ctx, struct ch_str s)
 {
-    return ch_arena_strdup(ctx->arena, s.data ? s : CH_STR(""));
+    return ch_arena_strdup(ctx->arena, s);
 }
 
 // ---- in: the message becomes the JSON that REST takes, so that one table holds the rules
