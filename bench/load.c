@@ -218,12 +218,14 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 static void read_requests(void)
 {
     char *input = malloc(INPUT_MAX + 1);
-    const size_t len = input ? fread(input, 1, INPUT_MAX, stdin) : 0;
 
+    if (!input)
+        die("memory");
+    const size_t len = fread(input, 1, INPUT_MAX, stdin);
+    input[len] = '\0';
     for (size_t at = 0; at < len && load.request_count < REQUESTS_MAX;) {
         struct request *request = &load.requests[load.request_count++];
 
-        input[len] = '\0';
         request->bytes = input + at;
         request->len = strlen(request->bytes);
         request->number = strstr(request->bytes, NUMBER_MARK);

@@ -12,7 +12,6 @@ const PROGRAM = `${root}build/release/bench/load`;
 const CLIENTS_NICE = -15;
 
 const percentile = (sorted, p) => sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * p) - 1)] ?? NaN;
-const ordered = (list) => list.sort((a, b) => a - b);
 
 // On one machine the clients take time from those they ask: they run at a higher priority where that is allowed, as clients elsewhere would.
 function hurry(pid) {
@@ -46,7 +45,7 @@ export function loadOf({ host, port, requests }) {
         (what === '201' ? taken : refused).push(ms);
       }
     }
-    for (const list of [taken, refused, late]) ordered(list);
+    for (const list of [taken, refused, late]) list.sort((a, b) => a - b);
     return {
       counts, rate: taken.length / seconds, offered: (taken.length + refused.length) / seconds, p50: percentile(taken, 0.5), p99: percentile(taken, 0.99),
       refusedP50: percentile(refused, 0.5), refusedP99: percentile(refused, 0.99), lateP99: percentile(late, 0.99), cpuShare,

@@ -219,8 +219,8 @@ static inline void child_stop(struct child *child)
     assert_int_equal(kill(child->pid, SIGTERM), 0);
     const int code = child_exit_code(child);
     if (code != 0) {
-        (void)fprintf(stderr, "%s\n",
-                      child->log); // whole: cmocka cuts a message at 1 KiB, a sanitizer's report stands last
+        // Whole: cmocka cuts a message at 1 KiB, and a sanitizer's report stands last.
+        (void)fprintf(stderr, "%s\n", child->log);
         fail_msg("exit code %d", code);
     }
 }
